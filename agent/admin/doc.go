@@ -1,0 +1,17 @@
+// Package admin is how the outside looks at and changes a running agent: one
+// registry of methods, a unix socket that serves it as JSON lines, the client
+// of that socket, and the text that the command line prints.
+//
+// The registry knows nothing of its transport; ubus and the cjdns admin
+// protocol are meant to be further thin adapters to it. The package does not
+// know how the agent works either: it calls a Backend, which the daemon
+// implements.
+//
+// Terms:
+//
+//	Method    a name, its arguments, whether it changes anything, a function
+//	Registry  the methods of one agent
+//	Backend   what the methods need of the agent
+//	Server    the unix socket
+//	Code      the kind of an error, a word that programs can compare
+package admin

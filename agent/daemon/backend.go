@@ -1,0 +1,390 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/config"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/node"
+	"github.com/meshagent/meshagent/agent/pkt"
+)
+
+// Daemon serves the methods of the admin registry.
+var _ admin.Backend = (*Daemon)(nil)
+
+var errStopping = errors.New("the agent is stopping")
+
+// Status implements admin.Backend.
+func (d *Daemon) Status(ctx context.Context) (s node.Status, err error) {
+	if !d.engine.do(ctx, func(now mono.Time) { s = d.engine.node.Status(now) }) {
+		return s, errStopping
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s.TUN = d.tunInfo
+	for _, p := range d.problems {
+		s.Problems = append(s.Problems, p)
+	}
+	slices.Sort(s.Problems)
+	return s, nil
+}
+
+// target is what a ping or trace was asked for: an address, or a path.
+type target struct {
+	ip    cjdns.IP
+	label cjdns.Label // 0: find the path
+	key   cjdns.Key
+}
+
+// parseTarget reads an address, a public key, a path, or a node's text form.
+func parseTarget(s string) (t target, err error) {
+	if k, err := cjdns.ParseKey(s); err == nil {
+		return target{ip: k.IP(), key: k}, nil
+	}
+	if a, err := cjdns.ParseNodeAddr(s); err == nil {
+		return target{ip: a.Key.IP(), key: a.Key, label: a.Label}, nil
+	}
+	if l, err := cjdns.ParseLabel(s); err == nil {
+		return target{label: l}, nil
+	}
+	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
+		t.ip, err = cjdns.ParseIP(s)
+		return t, err
+	}
+	return t, fmt.Errorf("%q is not a target: give an address in fc00::/8, a public key, a path such as 0000.0000.0000.0013, or v20.PATH.KEY", s)
+}
+
+// waits connects commands with the replies that the node gives later.
+type waits struct {
+	next uint64
+	m    map[uint64]chan node.Reply // engine goroutine only
+}
+
+// ask runs start on the engine with a fresh id and waits for the reply.
+func (d *Daemon) ask(ctx context.Context, start func(now mono.Time, id uint64)) (node.Reply, error) {
+	ch := make(chan node.Reply, 1)
+	var id uint64
+	ok := d.engine.do(ctx, func(now mono.Time) {
+		d.waits.next++
+		id = d.waits.next
+		d.waits.m[id] = ch
+		start(now, id)
+	})
+	if !ok {
+		return node.Reply{}, errStopping
+	}
+	select {
+	case r := <-ch:
+		return r, nil
+	case <-ctx.Done():
+		go d.engine.do(context.WithoutCancel(ctx), func(mono.Time) { delete(d.waits.m, id) })
+		return node.Reply{}, ctx.Err()
+	}
+}
+
+// answered hands a reply to the command that waits for it.
+func (w *waits) answered(r node.Reply) {
+	if ch := w.m[r.ID]; ch != nil {
+		delete(w.m, r.ID)
+		ch <- r
+	}
+}
+
+func (d *Daemon) pingOnce(ctx context.Context, t target, timeout time.Duration) (node.Reply, error) {
+	return d.ask(ctx, func(now mono.Time, id uint64) {
+		if t.label != 0 {
+			d.engine.node.PingLabel(now, id, t.label, t.key != cjdns.Key{}, timeout, &d.engine.out)
+		} else {
+			d.engine.node.Ping(now, id, t.ip, timeout, &d.engine.out)
+		}
+	})
+}
+
+// Ping implements admin.Backend.
+func (d *Daemon) Ping(ctx context.Context, to string, o admin.PingOptions) (admin.PingResult, error) {
+	res := admin.PingResult{Target: to, Replies: []admin.PingReply{}}
+	t, err := parseTarget(to)
+	if err != nil {
+		return res, err
+	}
+	if t.ip.Valid() {
+		res.IP = t.ip.String()
+	}
+	for i := range o.Count {
+		if i > 0 {
+			select {
+			case <-time.After(o.Interval):
+			case <-ctx.Done():
+				return res, ctx.Err()
+			}
+		}
+		r, err := d.pingOnce(ctx, t, o.Timeout)
+		if err != nil {
+			return res, err
+		}
+		p := admin.PingReply{Seq: i + 1, Version: r.Version, Error: r.Problem}
+		if r.OK {
+			p.RTTMicros = max(1, r.RTT.Microseconds())
+		}
+		if t.label != 0 && t.key != (cjdns.Key{}) && r.OK && r.Key != t.key {
+			p.Error = "another node answered: " + r.Key.String()
+		}
+		if r.Label != 0 {
+			p.Via = r.Label.String()
+		}
+		if !r.Key.IsZero() {
+			res.PublicKey = r.Key.String()
+		}
+		res.Replies = append(res.Replies, p)
+	}
+	return res, nil
+}
+
+// traceTimeout is how long each hop has to answer.
+const traceTimeout = 3 * time.Second
+
+// Trace implements admin.Backend: every switch on the path is asked for its
+// key, all at once.
+func (d *Daemon) Trace(ctx context.Context, to string) (admin.TraceResult, error) {
+	res := admin.TraceResult{Target: to, Hops: []admin.TraceHop{}}
+	t, err := parseTarget(to)
+	if err != nil {
+		return res, err
+	}
+	label := t.label
+	if label == 0 {
+		res.IP = t.ip.String()
+		r, err := d.pingOnce(ctx, t, traceTimeout)
+		if err != nil {
+			return res, err
+		}
+		if !r.OK {
+			res.Error = r.Problem
+		}
+		label = r.Label
+		if label == 0 {
+			d.engine.do(ctx, func(now mono.Time) { label, _ = d.engine.node.Path(now, t.ip) })
+		}
+	}
+	hops := node.Hops(label)
+	type answer struct {
+		i   int
+		r   node.Reply
+		err error
+	}
+	got := make(chan answer, len(hops))
+	for i, h := range hops {
+		go func() {
+			r, err := d.ask(ctx, func(now mono.Time, id uint64) {
+				d.engine.node.PingLabel(now, id, h, true, traceTimeout, &d.engine.out)
+			})
+			got <- answer{i, r, err}
+		}()
+	}
+	res.Hops = make([]admin.TraceHop, len(hops))
+	for range hops {
+		a := <-got
+		if a.err != nil {
+			err = a.err
+			continue
+		}
+		h := admin.TraceHop{Hop: a.i + 1, Label: hops[a.i].String(), Version: a.r.Version, Error: a.r.Problem}
+		if a.r.OK {
+			h.RTTMicros, h.PublicKey, h.IP = max(1, a.r.RTT.Microseconds()), a.r.Key.String(), a.r.Key.IP().String()
+		}
+		res.Hops[a.i] = h
+	}
+	d.nameHops(ctx, res.Hops)
+	return res, err
+}
+
+// nameHops adds the names that the configuration has for direct peers.
+func (d *Daemon) nameHops(ctx context.Context, hops []admin.TraceHop) {
+	s, err := d.Status(ctx)
+	if err != nil {
+		return
+	}
+	for i := range hops {
+		for _, p := range s.Peers {
+			if p.PublicKey == hops[i].PublicKey && p.PublicKey != "" {
+				hops[i].Name = p.Name
+			}
+		}
+	}
+}
+
+// supervised runs f on the supervisor's goroutine and waits for it.
+func (d *Daemon) supervised(ctx context.Context, f func(ctx context.Context) error) error {
+	done := make(chan error, 1)
+	select {
+	case d.jobs <- func(ctx context.Context) { done <- f(ctx) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// PeerAdd implements admin.Backend.
+func (d *Daemon) PeerAdd(ctx context.Context, p config.Peer) (c config.PeerChange, err error) {
+	err = d.supervised(ctx, func(ctx context.Context) error {
+		if p.PublicKey == d.id.Public {
+			return errors.New("publicKey: this is our own key")
+		}
+		var err error
+		if c, err = d.store.AddPeer(p); err != nil {
+			return err
+		}
+		_, err = d.reload(ctx)
+		return err
+	})
+	return c, err
+}
+
+// PeerDel implements admin.Backend.
+func (d *Daemon) PeerDel(ctx context.Context, selector string) (c config.PeerChange, err error) {
+	err = d.supervised(ctx, func(ctx context.Context) error {
+		var err error
+		if c, err = d.store.DelPeer(selector); err != nil {
+			return err
+		}
+		_, err = d.reload(ctx)
+		return err
+	})
+	return c, err
+}
+
+// Reload implements admin.Backend.
+func (d *Daemon) Reload(ctx context.Context) (r admin.ReloadReport, err error) {
+	err = d.supervised(ctx, func(ctx context.Context) error {
+		var err error
+		r, err = d.reload(ctx)
+		return err
+	})
+	return r, err
+}
+
+// reload reads the configuration and applies what changed; peers, links and
+// sessions that it does not touch go on undisturbed. A configuration with an
+// error changes nothing.
+func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
+	r := admin.ReloadReport{Changes: []config.Change{}, Warnings: []string{}}
+	loaded, err := d.store.Load()
+	if err != nil {
+		return r, err
+	}
+	for _, w := range loaded.Warnings {
+		r.Warnings = append(r.Warnings, w.Error())
+	}
+	r.Changes = append(r.Changes, config.Diff(d.cfg, loaded.Config)...)
+	d.cfg = loaded.Config
+	d.setLevel()
+	d.apply(ctx)
+	var what []string
+	for _, c := range r.Changes {
+		what = append(what, c.Kind+" "+c.Section+" "+c.Action)
+	}
+	d.log.Info("configuration read", "changes", strings.Join(what, ", "))
+	return r, nil
+}
+
+// onOut carries out what the node wants beside packets. Engine goroutine: it
+// must not wait.
+func (d *Daemon) onOut(now mono.Time, out *node.Out) {
+	for _, r := range out.Replies {
+		d.waits.answered(r)
+	}
+	for _, a := range out.Asks {
+		if a.Kind == node.AskResolve {
+			d.post(func(ctx context.Context) {
+				if st := d.peers[a.Peer]; st != nil {
+					d.lookUp(ctx, st)
+				}
+			})
+		}
+	}
+	for _, e := range out.Events {
+		d.event(e)
+	}
+}
+
+// post gives f to the supervisor if it has room; what does not fit is asked
+// again later.
+func (d *Daemon) post(f func(ctx context.Context)) {
+	select {
+	case d.jobs <- f:
+	default:
+	}
+}
+
+// event writes a line into the log, and remembers incoming peers.
+func (d *Daemon) event(e node.Event) {
+	p := e.Peer
+	args := []any{"peer", p.Name, "addr", p.Addr, "key", p.Key}
+	switch e.Kind {
+	case node.EventPeerUp:
+		d.log.Info("peer is up", append(args, "version", p.Version, "path", p.Label)...)
+		d.remember(p, true)
+	case node.EventPeerMoved:
+		d.log.Info("peer has moved", args...)
+		d.remember(p, true)
+	case node.EventPeerDown:
+		d.log.Info("peer does not answer", args...)
+	case node.EventPeerGone:
+		d.log.Info("peer is gone", args...)
+		d.remember(p, false)
+	case node.EventRefused:
+		if d.quiet(e.Text) {
+			d.log.Warn("handshake refused", "addr", p.Addr, "err", e.Text)
+		}
+	case node.EventSameKey:
+		if d.quiet("same key") {
+			d.problem("same-key", fmt.Sprintf("another node at %s uses our key: neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+		}
+	}
+}
+
+// quiet reports whether a line of this kind may be written: one in ten
+// seconds.
+func (d *Daemon) quiet(kind string) bool {
+	now := time.Now()
+	if now.Sub(d.said[kind]) < 10*time.Second {
+		return false
+	}
+	if len(d.said) > 32 {
+		clear(d.said)
+	}
+	d.said[kind] = now
+	return true
+}
+
+// remember notes or forgets an incoming UDP peer for the next life.
+func (d *Daemon) remember(p node.PeerInfo, here bool) {
+	if !p.Incoming || p.Addr.Kind == pkt.AddrMAC {
+		return
+	}
+	d.post(func(context.Context) {
+		for _, s := range d.links.sockets {
+			if s.index != p.Link {
+				continue
+			}
+			if here {
+				d.memory.add(remembered{s.name(), p.Addr.AddrPort(), p.Key})
+			} else {
+				d.memory.forget(s.name(), p.Key)
+			}
+		}
+	})
+}

@@ -1,0 +1,392 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/config"
+	"github.com/meshagent/meshagent/agent/kernel"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/netio"
+	"github.com/meshagent/meshagent/agent/node"
+	"github.com/meshagent/meshagent/agent/pkt"
+)
+
+const (
+	etherTypeCJDNS = 0xfc00
+	retryTime      = time.Second // between attempts to open a link that cannot be opened
+	ipUDPHeader    = 28          // IPv4 and UDP
+	ip6UDPHeader   = 48          // IPv6 and UDP
+)
+
+// socket is one link that the configuration wants: the data socket and, for
+// UDP beacons, the beacon socket beside it.
+type socket struct {
+	id      string // configuration section and device: what a reload compares
+	kind    node.LinkKind
+	udp     config.UDP
+	eth     config.Eth
+	index   uint16
+	beacon  uint16 // link index of the beacon socket
+	conn    netio.Conn
+	bconn   netio.Conn
+	stop    context.CancelFunc
+	wg      *sync.WaitGroup
+	problem string // why it is not open
+	ifindex int
+	mac     [6]byte
+	last    node.LinkConfig
+}
+
+// links opens the sockets and keeps them open. Its methods run on the
+// supervisor's goroutine.
+type links struct {
+	d       *Daemon
+	sockets []*socket
+	next    uint16
+	freed   []uint16
+}
+
+// index draws a free link index.
+func (l *links) index() uint16 {
+	if n := len(l.freed); n > 0 {
+		i := l.freed[n-1]
+		l.freed = l.freed[:n-1]
+		return i
+	}
+	l.next++
+	return l.next - 1
+}
+
+// want makes the set of links what cfg says. Sockets whose section did not
+// change stay as they are.
+func (l *links) want(ctx context.Context, cfg *config.Config, devs kernel.Links) {
+	var want []*socket
+	for _, u := range cfg.UDP {
+		if u.Enabled {
+			want = append(want, &socket{id: fmt.Sprintf("udp %+v", u), kind: node.LinkUDP, udp: u})
+		}
+	}
+	for _, e := range cfg.Eth {
+		if !e.Enabled {
+			continue
+		}
+		for _, dev := range l.ethDevices(e, devs) {
+			ee := e
+			ee.Device = dev
+			want = append(want, &socket{id: fmt.Sprintf("eth %+v", ee), kind: node.LinkEth, eth: ee})
+		}
+	}
+	for _, s := range l.sockets {
+		if !slices.ContainsFunc(want, func(w *socket) bool { return w.id == s.id }) {
+			l.remove(ctx, s)
+		}
+	}
+	l.sockets = slices.DeleteFunc(l.sockets, func(s *socket) bool { return s.stop == nil && s.wg == nil && s.problem == "removed" })
+	for _, w := range want {
+		if !slices.ContainsFunc(l.sockets, func(s *socket) bool { return w.id == s.id }) {
+			w.index, w.beacon = l.index(), l.index()
+			l.sockets = append(l.sockets, w)
+		}
+	}
+}
+
+// ethDevices lists the devices that an eth section means.
+func (l *links) ethDevices(e config.Eth, devs kernel.Links) []string {
+	if e.Device != config.DeviceAll {
+		return []string{e.Device}
+	}
+	var all []string
+	for _, i := range devs {
+		if i.Ethernet && !i.Loopback && i.Master == 0 && !devs.IsOwn(i.Name, l.d.tunName()) {
+			all = append(all, i.Name)
+		}
+	}
+	return all
+}
+
+// remove closes s for good.
+func (l *links) remove(ctx context.Context, s *socket) {
+	l.close(s)
+	l.d.engine.do(ctx, func(now mono.Time) {
+		l.d.engine.node.RemoveLink(now, s.index, &l.d.engine.out)
+	})
+	l.freed = append(l.freed, s.index, s.beacon)
+	s.problem = "removed"
+	s.wg = nil
+}
+
+func (l *links) close(s *socket) {
+	if s.stop != nil {
+		s.stop()
+		for _, c := range []netio.Conn{s.conn, s.bconn} {
+			if c != nil {
+				_ = c.Close()
+			}
+		}
+		s.wg.Wait()
+		s.stop, s.conn, s.bconn = nil, nil, nil
+	}
+}
+
+// check opens what is closed, and closes what lies on a device that is gone
+// or was replaced by another of the same name.
+func (l *links) check(ctx context.Context, devs kernel.Links) {
+	for _, s := range l.sockets {
+		if s.stop != nil && s.kind == node.LinkEth {
+			dev, ok := devs.ByName(s.eth.Device)
+			if devs != nil && (!ok || dev.Index != s.ifindex || !dev.Up || dev.MAC != s.mac) {
+				l.fail(ctx, s, "device "+s.eth.Device+" is down or gone")
+			}
+		}
+		if s.stop == nil {
+			if err := l.open(ctx, s, devs); err != nil {
+				if err.Error() != s.problem {
+					l.d.log.Error("link does not work", "link", s.name(), "err", err)
+				}
+				s.problem = err.Error()
+				l.tellDown(ctx, s)
+			}
+			continue
+		}
+		l.update(ctx, s, devs)
+	}
+}
+
+func (l *links) tellDown(ctx context.Context, s *socket) {
+	why := s.problem
+	lc := node.LinkConfig{Kind: s.kind, Name: s.name(), Bind: s.bind()}
+	l.d.engine.do(ctx, func(now mono.Time) {
+		e := l.d.engine
+		e.setConn(s.index, nil)
+		e.setConn(s.beacon, nil)
+		e.node.AddDownLink(now, s.index, lc, why, &e.out)
+	})
+}
+
+// fail closes s after trouble; check will try again.
+func (l *links) fail(ctx context.Context, s *socket, why string) {
+	l.d.log.Warn("link is down", "link", s.name(), "err", why)
+	s.problem = why
+	l.tellDown(ctx, s)
+	l.close(s)
+}
+
+func (s *socket) name() string {
+	if s.kind == node.LinkUDP {
+		return s.udp.Section
+	}
+	if s.eth.Section == "" {
+		return s.eth.Device
+	}
+	return s.eth.Section
+}
+
+func (s *socket) bind() string {
+	if s.kind == node.LinkUDP {
+		return s.udp.Bind.String()
+	}
+	return s.eth.Device
+}
+
+// open opens the socket and starts its readers.
+func (l *links) open(ctx context.Context, s *socket, devs kernel.Links) error {
+	var err error
+	switch s.kind {
+	case node.LinkUDP:
+		err = l.openUDP(s)
+	case node.LinkEth:
+		err = l.openEth(s, devs)
+	}
+	if err != nil {
+		return err
+	}
+	rctx, stop := context.WithCancel(ctx)
+	s.stop, s.wg, s.problem = stop, new(sync.WaitGroup), ""
+	l.start(rctx, s, s.conn)
+	if s.bconn != nil {
+		l.start(rctx, s, s.bconn)
+	}
+	s.last = l.linkConfig(s, devs)
+	lc, conn, bconn := s.last, s.conn, s.bconn
+	l.d.engine.do(ctx, func(now mono.Time) {
+		e := l.d.engine
+		e.setConn(s.index, conn)
+		e.setConn(s.beacon, bconn)
+		e.node.SetLink(now, s.index, lc, &e.out)
+	})
+	l.d.log.Info("link is up", "link", s.name(), "bind", s.bind(), "io", s.conn.Caps().Text)
+	return nil
+}
+
+// start reads c on a goroutine of its own. Frames of both sockets of a link
+// come under the index of its data socket.
+func (l *links) start(ctx context.Context, s *socket, c netio.Conn) {
+	s.wg.Add(1)
+	go func() {
+		defer s.wg.Done()
+		err := l.d.engine.read(ctx, c, s.index, false)
+		if ctx.Err() == nil {
+			select {
+			case l.d.broken <- brokenLink{s, err}:
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+func (l *links) openUDP(s *socket) error {
+	u := s.udp
+	conn, err := netio.OpenUDP(u.Bind, netio.UDPOptions{DSCP: int(u.DSCP), Device: u.Device, Batch: l.d.batch})
+	if err != nil {
+		return err
+	}
+	if u.Beacon != config.BeaconOff && u.Bind.Addr().Is4() {
+		any4 := netip.AddrPortFrom(netip.IPv4Unspecified(), u.BeaconPort)
+		s.bconn, err = netio.OpenUDP(any4, netio.UDPOptions{
+			ReuseAddr: true, Broadcast: true, Device: u.Device, Batch: 4, NoOffload: true,
+		})
+		if err != nil {
+			// Peers can still be dialled: tell, and go on.
+			s.bconn = nil
+			l.d.log.Error("no beacons on this link", "link", s.name(), "err", err)
+		}
+	}
+	s.conn = conn
+	return nil
+}
+
+func (l *links) openEth(s *socket, devs kernel.Links) error {
+	dev, ok := devs.ByName(s.eth.Device)
+	switch {
+	case !ok:
+		return fmt.Errorf("device %s does not exist", s.eth.Device)
+	case devs.IsOwn(s.eth.Device, l.d.tunName()):
+		return fmt.Errorf("device %s is our own TUN device or a bridge that contains it: it cannot be a link", s.eth.Device)
+	case !dev.Ethernet:
+		return fmt.Errorf("device %s is not an Ethernet device", s.eth.Device)
+	case !dev.Up:
+		return fmt.Errorf("device %s is down", s.eth.Device)
+	}
+	conn, err := netio.OpenPacket(s.eth.Device, etherTypeCJDNS, netio.PacketOptions{Batch: l.d.batch})
+	if err != nil {
+		return err
+	}
+	s.conn, s.ifindex, s.mac = conn, dev.Index, dev.MAC
+	return nil
+}
+
+// linkConfig is what the node must know of s now.
+func (l *links) linkConfig(s *socket, devs kernel.Links) node.LinkConfig {
+	c := node.LinkConfig{Kind: s.kind, Name: s.name(), Bind: s.bind(), Offload: s.conn.Caps().Text}
+	if s.kind == node.LinkEth {
+		c.Beacon = node.BeaconState(s.eth.Beacon)
+		if dev, ok := devs.ByName(s.eth.Device); ok {
+			c.MTU = min(dev.MTU-6, pkt.MaxMTU)
+		}
+		return c
+	}
+	c.Port = s.udp.Bind.Port()
+	if u, ok := s.conn.(*netio.UDP); ok {
+		c.Port = u.LocalPort()
+	}
+	c.MTU = udpMTU(s.udp.Bind.Addr(), devs)
+	if s.bconn != nil {
+		c.Beacon = node.BeaconState(s.udp.Beacon)
+		c.BeaconLink = s.beacon
+		c.BeaconTo = beaconTargets(s.udp, devs, l.d.tunName())
+	}
+	return c
+}
+
+// udpMTU is the largest datagram that any device can carry without fragments.
+func udpMTU(bind netip.Addr, devs kernel.Links) int {
+	most := 0
+	for _, i := range devs {
+		if i.Up && !i.Loopback {
+			most = max(most, i.MTU)
+		}
+	}
+	if most == 0 {
+		most = 1500
+	}
+	if bind.Is4() {
+		return min(most-ipUDPHeader, pkt.MaxMTU)
+	}
+	return min(most-ip6UDPHeader, pkt.MaxMTU)
+}
+
+// beaconTargets lists the broadcast addresses to which beacons go.
+func beaconTargets(u config.UDP, devs kernel.Links, tun string) []pkt.Addr {
+	var to []pkt.Addr
+	add := func(a netip.Addr) {
+		t := pkt.UDPAddr(netip.AddrPortFrom(a, u.BeaconPort), 0)
+		if a.Is4() && !slices.Contains(to, t) {
+			to = append(to, t)
+		}
+	}
+	for _, d := range u.BeaconDevices {
+		if a, err := netip.ParseAddr(d); err == nil {
+			add(a)
+			continue
+		}
+		for _, i := range devs {
+			if !i.Up || i.Loopback || i.Name == tun || d != config.DeviceAll && d != i.Name || u.Device != "" && u.Device != i.Name {
+				continue
+			}
+			for _, a := range i.Addrs {
+				if a.Broadcast.IsValid() {
+					add(a.Broadcast)
+				}
+			}
+		}
+	}
+	return to
+}
+
+// update tells the node when something about an open link has changed.
+func (l *links) update(ctx context.Context, s *socket, devs kernel.Links) {
+	if devs == nil {
+		return
+	}
+	c := l.linkConfig(s, devs)
+	if c.MTU == s.last.MTU && slices.Equal(c.BeaconTo, s.last.BeaconTo) {
+		return
+	}
+	s.last = c
+	l.d.engine.do(ctx, func(now mono.Time) {
+		l.d.engine.node.SetLink(now, s.index, c, &l.d.engine.out)
+	})
+}
+
+// find returns the index of the link on which a peer can be reached.
+func (l *links) find(p config.Peer, e config.Endpoint, addr netip.Addr) (uint16, error) {
+	for _, s := range l.sockets {
+		if p.Interface != "" && p.Interface != s.name() && p.Interface != s.eth.Device {
+			continue
+		}
+		switch {
+		case e.IsMAC():
+			if s.kind == node.LinkEth {
+				return s.index, nil
+			}
+		case s.kind == node.LinkUDP && s.udp.Bind.Addr().Is4() == addr.Unmap().Is4():
+			return s.index, nil
+		}
+	}
+	kind := "IPv6 udp section"
+	if e.IsMAC() {
+		kind = "eth section"
+	} else if addr.Unmap().Is4() {
+		kind = "IPv4 udp section"
+	}
+	if p.Interface != "" {
+		return 0, fmt.Errorf("no %s named %q for this peer", kind, p.Interface)
+	}
+	return 0, errors.New("no " + kind + " for this peer: add one")
+}

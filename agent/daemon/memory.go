@@ -1,0 +1,150 @@
+package daemon
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/pkt"
+)
+
+// maxRemembered bounds the file; the newest stay.
+const maxRemembered = 64
+
+// memory is the list of peers that have called us, kept in the state folder
+// over a restart. A stock node that dialled us does not notice our restart
+// for a minute; called by us, it is back within a second.
+//
+// One line a peer: section of the link, address, public key.
+type memory struct {
+	list  []remembered
+	dirty bool
+	// recalled: the peers of the last life have been given to the node.
+	recalled bool
+	failed   bool
+}
+
+type remembered struct {
+	link string
+	addr netip.AddrPort
+	key  cjdns.Key
+}
+
+func (d *Daemon) memoryFile() string { return filepath.Join(d.cfg.Main.StateDir, "peers") }
+
+// load reads the file. Lines that make no sense are dropped: nothing depends
+// on them.
+func (m *memory) load(d *Daemon) {
+	raw, err := os.ReadFile(d.memoryFile())
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			d.log.Warn("peers of the last run are not known", "err", err)
+		}
+		return
+	}
+	m.list = parseMemory(raw)
+}
+
+// parseMemory reads the lines of the file, at most maxRemembered.
+func parseMemory(raw []byte) (list []remembered) {
+	sc := bufio.NewScanner(bytes.NewReader(raw))
+	for sc.Scan() && len(list) < maxRemembered {
+		f := strings.Fields(sc.Text())
+		if len(f) != 3 {
+			continue
+		}
+		addr, err := netip.ParseAddrPort(f[1])
+		key, kerr := cjdns.ParseKey(f[2])
+		if err == nil && kerr == nil {
+			list = append(list, remembered{f[0], addr, key})
+		}
+	}
+	return list
+}
+
+// recall gives the peers of the last run to the node, once its links are up.
+func (m *memory) recall(ctx context.Context, d *Daemon) {
+	if m.recalled {
+		return
+	}
+	m.recalled = true
+	for _, r := range m.list {
+		for _, s := range d.links.sockets {
+			if s.udp.Section == r.link && s.conn != nil {
+				d.engine.do(ctx, func(now mono.Time) {
+					d.engine.node.Remember(now, s.index, pkt.UDPAddr(r.addr, zoneIndex(r.addr.Addr())), r.key, &d.engine.out)
+				})
+			}
+		}
+	}
+}
+
+// add notes a peer that has called us, as the newest.
+func (m *memory) add(r remembered) {
+	if i := slices.Index(m.list, r); i >= 0 {
+		return
+	}
+	m.list = slices.DeleteFunc(m.list, func(o remembered) bool { return o.key == r.key && o.link == r.link })
+	m.list = append(m.list, r)
+	if n := len(m.list); n > maxRemembered {
+		m.list = m.list[n-maxRemembered:]
+	}
+	m.dirty = true
+}
+
+// forget drops a peer that has been gone for long.
+func (m *memory) forget(link string, key cjdns.Key) {
+	n := len(m.list)
+	m.list = slices.DeleteFunc(m.list, func(o remembered) bool { return o.key == key && o.link == link })
+	m.dirty = m.dirty || len(m.list) != n
+}
+
+// save writes the file if the list has changed.
+func (m *memory) save(d *Daemon) {
+	if !m.dirty || m.failed {
+		return
+	}
+	m.dirty = false
+	var b bytes.Buffer
+	for _, r := range m.list {
+		fmt.Fprintf(&b, "%s %s %s\n", r.link, r.addr, r.key)
+	}
+	if err := writeAtomic(d.memoryFile(), b.Bytes()); err != nil {
+		m.failed = true
+		d.problem("state", fmt.Sprintf("incoming peers are not remembered over a restart: %v; set option state_dir in section meshagent", err))
+	}
+}
+
+// writeAtomic replaces the file: a crash leaves the old one or the new one.
+func writeAtomic(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".peers-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

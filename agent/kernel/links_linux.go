@@ -1,0 +1,108 @@
+package kernel
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/jsimonetti/rtnetlink/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Interfaces lists the network devices with their addresses.
+func Interfaces() (Links, error) {
+	c, err := rtnetlink.Dial(nil)
+	if err != nil {
+		return nil, explain("route netlink", err)
+	}
+	defer c.Close()
+	return list(c)
+}
+
+// InterfaceByName finds one network device.
+func InterfaceByName(name string) (Interface, error) {
+	l, err := Interfaces()
+	if err != nil {
+		return Interface{}, err
+	}
+	i, ok := l.ByName(name)
+	if !ok {
+		return Interface{}, fmt.Errorf("network device %s: %w", name, unix.ENODEV)
+	}
+	return i, nil
+}
+
+// list asks for links and addresses. The two answers are not of one moment;
+// Watch asks again when something changes in between.
+func list(c *rtnetlink.Conn) (Links, error) {
+	msgs, err := c.Link.List()
+	if err != nil {
+		return nil, explain("list network devices", err)
+	}
+	addrs, err := c.Address.List()
+	if err != nil {
+		return nil, explain("list addresses", err)
+	}
+	l := make(Links, 0, len(msgs))
+	for _, m := range msgs {
+		if m.Attributes != nil {
+			l = append(l, fromLink(m))
+		}
+	}
+	slices.SortFunc(l, func(a, b Interface) int { return cmp.Compare(a.Index, b.Index) })
+	for _, m := range addrs {
+		a, ok := fromAddress(m)
+		k := slices.IndexFunc(l, func(i Interface) bool { return i.Index == int(m.Index) })
+		if ok && k >= 0 {
+			l[k].Addrs = append(l[k].Addrs, a)
+		}
+	}
+	return l, nil
+}
+
+func fromLink(m rtnetlink.LinkMessage) Interface {
+	a := m.Attributes
+	i := Interface{
+		Name: a.Name, Index: int(m.Index), MTU: int(a.MTU),
+		Ethernet: m.Type == unix.ARPHRD_ETHER && len(a.Address) == 6,
+		Up:       m.Flags&unix.IFF_UP != 0, Running: m.Flags&unix.IFF_RUNNING != 0,
+		Loopback: m.Flags&unix.IFF_LOOPBACK != 0,
+	}
+	if i.Ethernet {
+		i.MAC = [6]byte(a.Address)
+	}
+	if a.Info != nil {
+		i.Kind = a.Info.Kind
+	}
+	if a.Master != nil {
+		i.Master = int(*a.Master)
+	}
+	// The library calls IFLA_LINK "Type". For a veth it is the other end,
+	// whose index may belong to another namespace.
+	switch i.Kind {
+	case "vlan", "macvlan", "macvtap", "ipvlan", "hsr", "dsa":
+		i.Parent = int(a.Type)
+	}
+	return i
+}
+
+func fromAddress(m rtnetlink.AddressMessage) (a Address, ok bool) {
+	if m.Attributes == nil {
+		return a, false
+	}
+	// On a point to point link IFA_ADDRESS is the other end.
+	ip := m.Attributes.Address
+	if m.Attributes.Local != nil {
+		ip = m.Attributes.Local
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	if !ok {
+		return a, false
+	}
+	a.Prefix = netip.PrefixFrom(addr, int(m.PrefixLength))
+	if b, ok := netip.AddrFromSlice(m.Attributes.Broadcast); ok {
+		a.Broadcast = b
+	}
+	return a, a.Prefix.IsValid()
+}

@@ -1,0 +1,123 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/jsimonetti/rtnetlink/v2"
+	"golang.org/x/sys/unix"
+)
+
+// overlay is the prefix of all overlay addresses; addresses outside are never
+// routed into the TUN device.
+var overlay = netip.MustParsePrefix("fc00::/8")
+
+// TUNSetup is what SetupTUN did to a device.
+type TUNSetup struct {
+	name  string
+	index uint32
+	addr  netip.Prefix
+}
+
+// SetupTUN gives the device name the address addr, the MTU and the route
+// fc00::/8, and brings it up. addr lies in fc00::/8; its prefix length is 8,
+// like that of cjdns, or 128. Calling it for a device that has all that, one
+// that outlived the last run, changes nothing. Other overlay addresses on the
+// device are those of an earlier identity and are removed.
+//
+// Duplicate address detection is off: nobody else can own the address, and
+// waiting for it would make the address unusable for a second. So are router
+// discovery and the device's link-local address, which would only send
+// packets into an overlay that drops them.
+func SetupTUN(name string, addr netip.Prefix, mtu int) (*TUNSetup, error) {
+	what := "tun device " + name
+	if !addr.IsValid() || !addr.Addr().Is6() || !overlay.Contains(addr.Addr()) {
+		return nil, fmt.Errorf("%s: address %v is not in %v", what, addr, overlay)
+	}
+	if bits := addr.Bits(); bits != 8 && bits != 128 {
+		return nil, fmt.Errorf("%s: prefix length of %v is not 8 or 128", what, addr)
+	}
+	if mtu < 1280 || mtu > 65535 {
+		return nil, fmt.Errorf("%s: mtu %d is not between 1280 (the least for IPv6) and 65535", what, mtu)
+	}
+	ifi, err := InterfaceByName(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := enableIPv6(name); err != nil {
+		return nil, err
+	}
+	for _, s := range [...]struct{ key, value string }{{"addr_gen_mode", "1"}, {"accept_ra", "0"}, {"autoconf", "0"}} {
+		_ = setSysctl(s.value, "net", "ipv6", "conf", name, s.key) // a courtesy; older kernels lack the first
+	}
+	c, err := rtnetlink.Dial(nil)
+	if err != nil {
+		return nil, explain("route netlink", err)
+	}
+	defer c.Close()
+	s := &TUNSetup{name: name, index: uint32(ifi.Index), addr: addr}
+	err = c.Link.Set(&rtnetlink.LinkMessage{
+		Family: unix.AF_UNSPEC, Index: s.index, Flags: unix.IFF_UP, Change: unix.IFF_UP,
+		Attributes: &rtnetlink.LinkAttributes{MTU: uint32(mtu)},
+	})
+	if err != nil {
+		return nil, explain(what+": set mtu and bring up", err)
+	}
+	for _, a := range ifi.Addrs {
+		if overlay.Contains(a.Prefix.Addr()) && a.Prefix != addr {
+			if err := c.Address.Delete(s.address(a.Prefix)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+				return nil, explain(what+": remove old address "+a.Prefix.String(), err)
+			}
+		}
+	}
+	if err := c.Address.New(s.address(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
+		return nil, explain(what+": add address "+addr.String(), err)
+	}
+	if err := c.Route.Replace(s.route()); err != nil {
+		return nil, explain(what+": add route "+overlay.String(), err)
+	}
+	return s, nil
+}
+
+func (s *TUNSetup) address(p netip.Prefix) *rtnetlink.AddressMessage {
+	ip := net.IP(p.Addr().AsSlice())
+	return &rtnetlink.AddressMessage{
+		Family: unix.AF_INET6, PrefixLength: uint8(p.Bits()), Scope: unix.RT_SCOPE_UNIVERSE,
+		Index: s.index, Flags: unix.IFA_F_NODAD,
+		Attributes: &rtnetlink.AddressAttributes{Address: ip, Local: ip, Flags: unix.IFA_F_NODAD},
+	}
+}
+
+// route is the one that the kernel itself makes for an address with /8, so
+// adding it to such an address changes nothing.
+func (s *TUNSetup) route() *rtnetlink.RouteMessage {
+	return &rtnetlink.RouteMessage{
+		Family: unix.AF_INET6, DstLength: uint8(overlay.Bits()), Table: unix.RT_TABLE_MAIN,
+		Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_UNIVERSE, Type: unix.RTN_UNICAST,
+		Attributes: rtnetlink.RouteAttributes{
+			Dst: overlay.Addr().AsSlice(), OutIface: s.index, Priority: 256,
+		},
+	}
+}
+
+// Close removes the address and the route again. It is needed for a device
+// that stays; if the device is gone there is nothing to do and no error.
+func (s *TUNSetup) Close() error {
+	c, err := rtnetlink.Dial(nil)
+	if err != nil {
+		return explain("route netlink", err)
+	}
+	defer c.Close()
+	gone := func(err error) bool {
+		return err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EADDRNOTAVAIL)
+	}
+	if err := c.Route.Delete(s.route()); !gone(err) {
+		return explain("tun device "+s.name+": remove route", err)
+	}
+	if err := c.Address.Delete(s.address(s.addr)); !gone(err) {
+		return explain("tun device "+s.name+": remove address", err)
+	}
+	return nil
+}

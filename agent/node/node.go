@@ -1,0 +1,253 @@
+// Package node is one agent without hands: the cores put together. It meets
+// peers on links, forwards switched packets, keeps end-to-end sessions, and
+// moves packets between them and the TUN device. Like every core it does no
+// I/O, starts no goroutine and reads no clock: package daemon feeds it frames
+// and instants, and carries away what it puts into Out.
+//
+//	here          cjdns
+//	Peer          net/InterfaceController.c, struct Peer
+//	link          interface/Iface, "InterfaceController_Iface"
+//	control.go    net/ControlHandler.c, net/SwitchPinger.c
+//	session.go    net/SessionManager.c, net/UpperDistributor.c
+//	tun.go        net/TUNAdapter.c
+//
+// A Node has one owner. The data path (FromLink, FromTUN) allocates nothing
+// per packet once its tables are warm.
+package node
+
+import (
+	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/cryptoauth"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/pathfinder"
+	"github.com/meshagent/meshagent/agent/pkt"
+	"github.com/meshagent/meshagent/agent/session"
+	"github.com/meshagent/meshagent/agent/switchcore"
+)
+
+// Protocol is the cjdns protocol version that we announce everywhere: in
+// beacons, pings, messages and announcements.
+const Protocol = 20
+
+// Bounds of the tables. Each is shown with its use in Status.Tables.
+const (
+	MaxPeers     = switchcore.MaxPorts - 1 // own router takes one port
+	MaxHalfOpen  = 64                      // unknown addresses in the middle of a handshake
+	MaxSessions  = 512
+	MaxPings     = 64 // commands waiting for an answer
+	tickShort    = 100 * time.Millisecond
+	tickLong     = time.Second
+	oldestPeer   = 16 // the oldest protocol version we talk to
+	switchTClass = 0xffff
+)
+
+// Config is what a Node must know when it is made.
+type Config struct {
+	Identity *cryptoauth.Identity
+	Rand     func([]byte)
+	Program  string // version of the program, for Status
+	MTU      int    // of the TUN device, bytes; 0 means DefaultMTU
+}
+
+// DefaultMTU is the TUN's MTU, the same as cjdroute's: 1492 less the largest
+// stack of headers. Source: cjdns interface/tuntap.
+const DefaultMTU = 1304
+
+// Node is one agent. See the package comment.
+type Node struct {
+	cfg   Config
+	self  *cryptoauth.Identity
+	ca    cryptoauth.Config
+	users cryptoauth.Users
+	start mono.Time
+
+	links    []*link
+	ports    switchcore.Table
+	byPort   [switchcore.MaxPorts]*Peer
+	byAddr   map[peerKey]*Peer
+	peers    []*Peer // every one, in the order of their making
+	byConfig map[string]*Peer
+
+	beacon cjdns.Beacon
+	// pathSalt hides what our own key pings echo; drawn at the start.
+	pathSalt [8]byte
+	sessions *session.Table
+	waiting  session.Waiting
+	finder   *pathfinder.Finder
+	found    pathfinder.Out
+
+	pings map[uint64]*ping
+
+	// Tokens for work that strangers can cause.
+	handshakes, hints, errorFrames, icmps bucket
+	sources                               sourceBuckets
+
+	nextTick mono.Time
+	scratch  []byte
+	taken    []*pkt.Buf
+	drops    [numReasons]uint64
+	authFail cryptoauth.Stats // drops of half-open peers that are gone
+}
+
+// New returns a Node without links.
+func New(cfg Config, now mono.Time) *Node {
+	if cfg.MTU == 0 {
+		cfg.MTU = DefaultMTU
+	}
+	n := &Node{
+		cfg:      cfg,
+		self:     cfg.Identity,
+		start:    now,
+		byAddr:   make(map[peerKey]*Peer),
+		byConfig: make(map[string]*Peer),
+		sessions: session.NewTable(MaxSessions, cfg.Rand),
+		pings:    make(map[uint64]*ping),
+		finder: pathfinder.New(pathfinder.Config{
+			Self: cfg.Identity.Public, Protocol: Protocol, Rand: cfg.Rand,
+		}),
+		handshakes:  bucket{rate: 100, burst: 100},
+		hints:       bucket{rate: 20, burst: 20},
+		errorFrames: bucket{rate: 100, burst: 50},
+		icmps:       bucket{rate: 50, burst: 50},
+		scratch:     make([]byte, 0, 2048),
+	}
+	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand}
+	n.ports.Set(switchcore.Self, switchcore.Up)
+	n.beacon = cjdns.Beacon{Version: Protocol, Key: cfg.Identity.Public}
+	cfg.Rand(n.beacon.Password[:])
+	cfg.Rand(n.pathSalt[:])
+	// Whoever hears our beacon knocks with this password.
+	_ = n.users.Set(cryptoauth.User{Name: beaconLogin, Password: n.beacon.Password[:]})
+	return n
+}
+
+// Out gathers what a step wants done. It belongs to the caller, who carries
+// it out and resets it between steps.
+type Out struct {
+	// Pool gives buffers and takes back those that end inside the node.
+	Pool    *pkt.Pool
+	Frames  pkt.Batch // to links: Port and Addr say where
+	TUN     pkt.Batch // IPv6 packets for local programs
+	Asks    []Ask
+	Replies []Reply
+	Events  []Event
+}
+
+// Reset empties o; the packets must have been put away already.
+func (o *Out) Reset() {
+	o.Frames.Reset()
+	o.TUN.Reset()
+	o.Asks, o.Replies, o.Events = o.Asks[:0], o.Replies[:0], o.Events[:0]
+}
+
+// Ask is a wish to the outside.
+type Ask struct {
+	Kind AskKind
+	Peer string // configured name
+}
+
+// AskKind says what is wanted.
+type AskKind uint8
+
+// AskResolve wants the host name of a configured peer looked up again: answer
+// with SetPeerAddrs.
+const AskResolve AskKind = 1
+
+// Event is something worth a line in the log.
+type Event struct {
+	Kind EventKind
+	Peer PeerInfo
+	Text string
+}
+
+// EventKind names an Event.
+type EventKind uint8
+
+// Events.
+const (
+	EventPeerUp EventKind = iota + 1
+	EventPeerDown
+	EventPeerMoved
+	EventPeerGone
+	EventRefused // a handshake was refused; Text says why
+	EventSameKey // another node uses our key
+)
+
+// PeerInfo is what events tell about a peer.
+type PeerInfo struct {
+	Name     string
+	Key      cjdns.Key
+	Link     uint16
+	Addr     pkt.Addr
+	Incoming bool
+	Version  uint32
+	Label    cjdns.Label
+}
+
+// FromLink takes a batch of frames that arrived on links. It takes the
+// buffers; in is left empty.
+func (n *Node) FromLink(now mono.Time, in *pkt.Batch, out *Out) {
+	for _, b := range in.Bufs {
+		n.handleFrame(now, b, out)
+	}
+	in.Reset()
+	n.flush(now, out)
+}
+
+// FromTUN takes a batch of IPv6 packets of local programs. It takes the
+// buffers; in is left empty.
+func (n *Node) FromTUN(now mono.Time, in *pkt.Batch, out *Out) {
+	for _, b := range in.Bufs {
+		n.handleTUN(now, b, out)
+	}
+	in.Reset()
+	n.flush(now, out)
+}
+
+// flush carries out what the pathfinder wants until it wants nothing more.
+func (n *Node) flush(now mono.Time, out *Out) {
+	for len(n.found.Queries)+len(n.found.Found)+len(n.found.Failed) > 0 {
+		f := n.found
+		n.found = pathfinder.Out{}
+		for _, q := range f.Queries {
+			n.sendQuery(now, q, out)
+		}
+		for _, ip := range f.Found {
+			n.pathFound(now, ip, out)
+		}
+		for _, ip := range f.Failed {
+			n.pathFailed(now, ip, out)
+		}
+	}
+}
+
+// Deadline returns when Expire should be called next.
+func (n *Node) Deadline() mono.Time { return mono.Min(n.nextTick, n.finder.Deadline()) }
+
+// hurry makes the next tick come soon, because something now waits.
+func (n *Node) hurry(now mono.Time) { n.nextTick = mono.Min(n.nextTick, now.Add(tickShort)) }
+
+// Expire does what is due at now.
+func (n *Node) Expire(now mono.Time, out *Out) {
+	if now >= n.finder.Deadline() {
+		n.finder.Expire(now, &n.found)
+		n.flush(now, out)
+	}
+	if now < n.nextTick {
+		return
+	}
+	n.nextTick = now.Add(tickLong)
+	n.expireLinks(now, out)
+	n.expirePeers(now, out)
+	n.expireSessions(now, out)
+	n.expirePings(now, out)
+	n.flush(now, out)
+}
+
+// drop counts a packet that ends here and puts its buffer back.
+func (n *Node) drop(b *pkt.Buf, r reason, out *Out) {
+	n.drops[r]++
+	out.Pool.Put(b)
+}

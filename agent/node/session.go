@@ -1,0 +1,473 @@
+package node
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/cryptoauth"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/pathfinder"
+	"github.com/meshagent/meshagent/agent/pkt"
+	"github.com/meshagent/meshagent/agent/session"
+)
+
+// Life of an end-to-end session. Stock cjdns drops it after 120 s of no use.
+const (
+	sessionIdle   = 120 * time.Second
+	sessionAnswer = 600 * time.Millisecond  // sent, nothing came back: ask
+	sessionRenew  = 1200 * time.Millisecond // still nothing: new handshake, search another path
+	sessionPause  = 2 * time.Second         // between handshakes, doubled while nothing answers
+	sessionRepeat = 500 * time.Millisecond  // between repeats of the first handshake
+	maxBackoff    = 3                       // doublings: at most every 16 s
+	heardPause    = 5 * time.Second         // between notes to the pathfinder that a path works
+	maxContent    = 1 << 8                  // content types below are IPv6 next headers
+	handleLen     = 4
+	// promptTime: after this a session whose path is silent takes the path
+	// on which the other end's packets come.
+	promptTime = sessionAnswer
+)
+
+// newSession makes a session with the owner of key. It returns nil if the
+// table is full of sessions in use.
+func (n *Node) newSession(now mono.Time, key cjdns.Key, ip cjdns.IP) *session.Session {
+	s := n.sessions.Add(now, key, ip, cryptoauth.New(&n.ca, cryptoauth.Options{Key: key}, now))
+	if s == nil {
+		n.drops[dropTableFull]++
+	}
+	return s
+}
+
+// innerHandshake takes a frame for our router that begins with a handshake
+// packet; back leads to its sender. It takes b.
+func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Buf, out *Out) {
+	h, err := cjdns.ParseCryptoHeader(b.Bytes())
+	if err != nil {
+		n.drop(b, dropRunt, out)
+		return
+	}
+	ip := h.Key.IP()
+	if !ip.Valid() || h.Key == n.self.Public {
+		n.drop(b, dropSelfKey, out)
+		return
+	}
+	s := n.sessions.ByIP(ip)
+	if s == nil && h.State > 1 {
+		n.drop(b, dropUnknownSess, out)
+		return
+	}
+	// Key agreement is the expensive step: each neighbour, through whom the
+	// frame came, may cause only so much of it.
+	if !n.sources.take(now, p.addr) || !n.handshakes.take(now) {
+		n.drop(b, dropBusy, out)
+		return
+	}
+	fresh := s == nil
+	if fresh {
+		if s = n.newSession(now, h.Key, ip); s == nil {
+			out.Pool.Put(b)
+			return
+		}
+	}
+	ev, err := s.CA.Open(now, b)
+	if err != nil {
+		n.drop(b, dropInner, out)
+		if fresh {
+			n.sessions.Drop(s)
+		}
+		return
+	}
+	handle, ok := b.Pull(handleLen)
+	if !ok {
+		n.drop(b, dropRunt, out)
+		return
+	}
+	s.Candidate = binary.BigEndian.Uint32(handle)
+	if ev&cryptoauth.Promoted != 0 {
+		n.sessionProven(now, s, back)
+		s.Send = s.Candidate
+	} else if s.Send == 0 {
+		s.Send = s.Candidate
+	}
+	if s.Path == 0 {
+		s.Path = back
+	}
+	answered := n.innerContent(now, s, back, ev, b, out)
+	if ev&cryptoauth.Promoted != 0 {
+		n.sessionReady(now, s, out)
+	}
+	if ev&cryptoauth.Answer != 0 && !answered {
+		n.askNode(now, s, back, out)
+	}
+}
+
+// innerTraffic takes a frame for our router that begins with the handle of a
+// session. It takes b.
+func (n *Node) innerTraffic(now mono.Time, p *Peer, back cjdns.Label, handle uint32, b *pkt.Buf, out *Out) {
+	s := n.sessions.ByHandle(handle)
+	if s == nil {
+		n.unknownHandle(now, p, back, out)
+		n.drop(b, dropUnknownSess, out)
+		return
+	}
+	b.Pull(handleLen)
+	size := uint64(b.Len())
+	ev, err := s.CA.Open(now, b)
+	if err != nil {
+		n.drop(b, dropInner, out)
+		return
+	}
+	s.BytesIn += size
+	n.sessionProven(now, s, back)
+	if ev&cryptoauth.Promoted != 0 {
+		if s.Candidate != 0 {
+			s.Send = s.Candidate
+		}
+		n.sessionReady(now, s, out)
+	}
+	n.innerContent(now, s, back, ev, b, out)
+	if ev&cryptoauth.Answer != 0 {
+		n.askNode(now, s, back, out)
+	}
+}
+
+// sessionProven notes an authenticated packet that came along back, the label
+// that leads to its sender.
+func (n *Node) sessionProven(now mono.Time, s *session.Session, back cjdns.Label) {
+	troubled := s.Asking != mono.Never && now.Sub(s.Asking) > promptTime
+	s.LastIn, s.Asking, s.Backoff = now, mono.Never, 0
+	if back != s.Path {
+		if s.Path == 0 || troubled {
+			s.Path = back
+		}
+		s.Alt, s.AltAt = back, now
+	}
+	if s.Version != 0 && now.Sub(s.NextHeard) >= 0 {
+		s.NextHeard = now.Add(heardPause)
+		n.finder.Heard(now, pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: back})
+	}
+}
+
+// innerContent takes the plain text of an end-to-end packet. It reports
+// whether it sent an answer. It takes b.
+func (n *Node) innerContent(now mono.Time, s *session.Session, back cjdns.Label, ev cryptoauth.Event, b *pkt.Buf, out *Out) bool {
+	h, err := cjdns.ParseDataHeader(b.Bytes())
+	if err != nil {
+		n.drop(b, dropRunt, out)
+		return false
+	}
+	b.Pull(cjdns.DataHeaderLen)
+	switch {
+	case h.ContentType == cjdns.ContentDHT:
+		return n.innerMessage(now, s, back, ev, b, out)
+	case h.ContentType < maxContent && ev&cryptoauth.Fresh != 0:
+		n.toTUN(now, s, uint8(h.ContentType), b, out)
+	default:
+		// Stock nodes send data only in traffic packets; what came in a
+		// handshake could be a replay.
+		n.drop(b, dropContent, out)
+	}
+	return false
+}
+
+// innerMessage takes a routing message. It takes b.
+func (n *Node) innerMessage(now mono.Time, s *session.Session, back cjdns.Label, ev cryptoauth.Event, b *pkt.Buf, out *Out) bool {
+	defer out.Pool.Put(b)
+	if b.Len() == 0 {
+		return false
+	}
+	var m cjdns.Message
+	if err := cjdns.ParseMessage(b.Bytes(), &m); err != nil {
+		n.drops[dropMessage]++
+		return false
+	}
+	proven := ev&(cryptoauth.Fresh|cryptoauth.Promoted) != 0
+	if m.Version != 0 && (proven || s.Version == 0) {
+		s.Version = m.Version
+	}
+	from := pathfinder.Node{Key: s.Key, IP: s.IP, Version: m.Version, Label: back}
+	if m.Query == "" && m.SubQuery == "" {
+		if n.pingReply(now, s, back, &m, out) {
+			return false
+		}
+		if !proven {
+			return false
+		}
+	}
+	reply := n.finder.HandleMessage(now, from, &m, &n.found)
+	if reply == nil {
+		return false
+	}
+	n.sendMessage(now, s, back, reply, ev&cryptoauth.Fresh == 0, out)
+	return true
+}
+
+// sendMessage sends a routing message to s along label; with candidate, in
+// the handshake that is going on.
+func (n *Node) sendMessage(now mono.Time, s *session.Session, label cjdns.Label, m *cjdns.Message, candidate bool, out *Out) {
+	b := out.Pool.Get()
+	if !b.Set(m.Append(n.scratch[:0])) {
+		n.drop(b, dropTooBig, out)
+		return
+	}
+	cjdns.PutDataHeader(b.Push(cjdns.DataHeaderLen), cjdns.ContentDHT)
+	if (candidate && s.CA.HasCandidate()) || !s.CA.CanSend() || s.Send == 0 {
+		binary.BigEndian.PutUint32(b.Push(handleLen), s.Recv)
+		if err := s.CA.SealCandidate(now, b); err != nil {
+			n.drop(b, dropInner, out)
+			return
+		}
+		n.sessionSent(now, s)
+		n.sendAlong(now, label, b, out)
+		return
+	}
+	n.sendSession(now, s, label, b, out)
+}
+
+// sendSession encrypts b, which begins with the data header, for s, and sends
+// it along label. It takes b and reports whether it left.
+func (n *Node) sendSession(now mono.Time, s *session.Session, label cjdns.Label, b *pkt.Buf, out *Out) bool {
+	if err := s.CA.Seal(now, b); err != nil {
+		n.drop(b, dropInner, out)
+		return false
+	}
+	binary.BigEndian.PutUint32(b.Push(handleLen), s.Send)
+	s.BytesOut += uint64(b.Len())
+	n.sessionSent(now, s)
+	return n.sendAlong(now, label, b, out)
+}
+
+// sessionSent notes that something was sent to which there should be some
+// answer.
+func (n *Node) sessionSent(now mono.Time, s *session.Session) {
+	s.LastOut = now
+	if s.Asking == mono.Never {
+		s.Asking = now
+		n.hurry(now)
+	}
+}
+
+// askNode sends an empty query along label: it proves the path and carries
+// the handshake.
+func (n *Node) askNode(now mono.Time, s *session.Session, label cjdns.Label, out *Out) {
+	if label == 0 {
+		return
+	}
+	n.finder.Ping(now, pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: label}, &n.found)
+	n.flush(now, out)
+}
+
+// sendQuery carries a query of the pathfinder.
+func (n *Node) sendQuery(now mono.Time, q pathfinder.Query, out *Out) {
+	s := n.sessions.ByIP(q.To.IP)
+	if s == nil {
+		if s = n.newSession(now, q.To.Key, q.To.IP); s == nil {
+			return
+		}
+		s.Version = q.To.Version
+	}
+	if s.Path == 0 {
+		s.Path = q.To.Label
+	}
+	n.sendMessage(now, s, q.To.Label, q.Msg, s.CA.HasCandidate(), out)
+}
+
+// pathFound goes on with a destination to which a search brought a path.
+func (n *Node) pathFound(now mono.Time, ip cjdns.IP, out *Out) {
+	node, ok := n.finder.Path(now, ip)
+	if !ok {
+		return
+	}
+	s := n.sessions.ByIP(ip)
+	if s == nil {
+		if s = n.newSession(now, node.Key, ip); s == nil {
+			return
+		}
+	}
+	if s.Version == 0 {
+		s.Version = node.Version
+	}
+	if s.Path == 0 || s.Asking != mono.Never && now.Sub(s.Asking) > sessionAnswer {
+		s.Path = node.Label
+	}
+	s.NextPing = now.Add(sessionRepeat)
+	n.askNode(now, s, node.Label, out)
+	n.hurry(now)
+}
+
+// pathFailed tells local programs that nobody knows a way to ip. A session
+// that there is keeps its last path: links come back.
+func (n *Node) pathFailed(now mono.Time, ip cjdns.IP, out *Out) {
+	if s := n.sessions.ByIP(ip); s != nil && s.CA.CanSend() {
+		return
+	}
+	n.taken = n.waiting.Take(ip, n.taken[:0])
+	for _, b := range n.taken {
+		n.unreachable(now, b, out)
+	}
+}
+
+// sessionReady sends what has waited for s.
+func (n *Node) sessionReady(now mono.Time, s *session.Session, out *Out) {
+	if !s.CA.CanSend() || s.Send == 0 || s.Path == 0 {
+		return
+	}
+	n.taken = n.waiting.Take(s.IP, n.taken[:0])
+	for _, b := range n.taken {
+		n.toSession(now, s, b, out)
+	}
+	n.retryPing(now, s.IP, out)
+}
+
+// pathsLost looks for other ways for the sessions whose path begins at a peer
+// that is gone.
+func (n *Node) pathsLost(now mono.Time, first cjdns.Label) {
+	for _, s := range n.sessions.All() {
+		if cjdns.RoutesThrough(s.Path, first) {
+			n.reroute(now, s)
+		}
+	}
+}
+
+// reroute marks the path of s as bad and takes another, if one is known.
+func (n *Node) reroute(now mono.Time, s *session.Session) {
+	n.finder.Bad(now, s.IP, s.Path)
+	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
+		s.Path = node.Label
+		n.finder.Ping(now, node, &n.found)
+		return
+	}
+	if s.Alt != 0 && s.Alt != s.Path && now.Sub(s.AltAt) < sessionPause {
+		s.Path, s.Alt = s.Alt, 0
+		return
+	}
+	if now.Sub(s.LastData) < sessionIdle/4 {
+		n.finder.Search(now, s.IP, &n.found)
+	}
+}
+
+// expireSessions asks after silent sessions and drops unused ones.
+func (n *Node) expireSessions(now mono.Time, out *Out) {
+	n.taken = n.waiting.Expired(now, n.taken[:0])
+	for _, b := range n.taken {
+		n.unreachable(now, b, out)
+	}
+	for _, s := range n.sessions.All() {
+		if now.Sub(max(s.LastData, s.LastIn)) > sessionIdle || !s.CA.CanSend() && now.Sub(max(s.LastData, s.Created)) > halfOpenTime {
+			n.sessions.Drop(s)
+			continue
+		}
+		n.expireSession(now, s, out)
+	}
+}
+
+func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
+	if s.Asking == mono.Never && !s.CA.NeedsRenew(now) {
+		return
+	}
+	silent := now.Sub(mono.Min(s.Asking, now))
+	n.hurry(now)
+	switch {
+	case !s.CA.CanSend():
+		if now >= s.NextPing {
+			s.NextPing = now.Add(sessionRepeat)
+			if silent > sessionRenew && now >= s.NextRenew {
+				s.NextRenew = now.Add(sessionPause)
+				n.reroute(now, s)
+			}
+			n.askNode(now, s, s.Path, out)
+		}
+	case silent >= sessionRenew || s.CA.NeedsRenew(now):
+		if now >= s.NextRenew {
+			s.NextRenew = now.Add(sessionPause << s.Backoff)
+			if now.Sub(s.LastData) > sessionPause {
+				s.Backoff = min(s.Backoff+1, maxBackoff)
+			}
+			s.NextPing = now.Add(sessionRepeat)
+			s.CA.Renew(now)
+			n.askNode(now, s, s.Path, out)
+			if silent >= sessionRenew {
+				n.reroute(now, s)
+			}
+		} else if now >= s.NextPing {
+			s.NextPing = now.Add(sessionRepeat)
+			n.askNode(now, s, s.Path, out)
+		}
+	case silent >= sessionAnswer && now >= s.NextPing:
+		s.NextPing = now.Add(sessionAnswer)
+		n.askNode(now, s, s.Path, out)
+	}
+	n.flush(now, out)
+}
+
+// unknownHandle reacts to traffic of a session that we do not have: after our
+// restart the other end goes on in a session that died with us. Asked for its
+// key, it gets a new handshake from us. Stock nodes are repaired by this too.
+func (n *Node) unknownHandle(now mono.Time, p *Peer, back cjdns.Label, out *Out) {
+	if !n.sources.take(now, p.addr) || !n.hints.take(now) {
+		return
+	}
+	n.sendControl(now, back, cjdns.Control{
+		Type: cjdns.CtrlKeyPing, Version: Protocol, Key: n.self.Public, Opaque: n.keyCookie(back),
+	}, out)
+}
+
+// keyCookie is the opaque part of a key ping of ours that no command waits
+// for: it binds the answer to this life and to the path.
+func (n *Node) keyCookie(label cjdns.Label) []byte {
+	c := binary.BigEndian.AppendUint64(nil, uint64(label))
+	for i := range c {
+		c[i] ^= n.pathSalt[i]
+	}
+	return c
+}
+
+// keyPong takes the answer to a key ping.
+func (n *Node) keyPong(now mono.Time, back cjdns.Label, c *cjdns.Control, out *Out) {
+	if n.pingAnswered(now, back, c, out) {
+		return
+	}
+	ip := c.Key.IP()
+	if string(c.Opaque) != string(n.keyCookie(back)) || !ip.Valid() || c.Key == n.self.Public || c.Version < oldestPeer {
+		n.drops[dropControl]++
+		return
+	}
+	s := n.sessions.ByIP(ip)
+	if s == nil {
+		if s = n.newSession(now, c.Key, ip); s == nil {
+			return
+		}
+		s.Version = c.Version
+	}
+	if s.CA.Established() && now < s.NextRenew {
+		return
+	}
+	s.NextRenew = now.Add(sessionPause)
+	if s.CA.CanSend() {
+		s.CA.Renew(now)
+	}
+	if s.Path == 0 {
+		s.Path = back
+	}
+	n.askNode(now, s, back, out)
+}
+
+// handleError takes an error frame. It is not authenticated beyond the hop,
+// so it counts only if it names a frame that we may just have sent: one with
+// the handle of a session of ours, along its path.
+func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control, out *Out) {
+	if n.pingError(now, c, out) || len(c.CauseData) < 4 {
+		return
+	}
+	handle := binary.BigEndian.Uint32(c.CauseData)
+	for _, s := range n.sessions.All() {
+		if s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextPing {
+			continue
+		}
+		if c.Code == cjdns.ErrorUndeliverable || c.Code == cjdns.ErrorMalformedAddress || c.Code == cjdns.ErrorReturnPathInvalid {
+			s.NextPing = now.Add(sessionAnswer)
+			n.reroute(now, s)
+		}
+	}
+	n.flush(now, out)
+}

@@ -1,0 +1,179 @@
+package node
+
+import (
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/cryptoauth"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/pathfinder"
+	"github.com/meshagent/meshagent/agent/session"
+	"github.com/meshagent/meshagent/agent/switchcore"
+)
+
+// Status returns what the node knows about itself. The daemon adds what only
+// it knows: the TUN device and what is wrong outside. It allocates; for
+// commands, not for the data path.
+func (n *Node) Status(now mono.Time) Status {
+	s := Status{
+		Version: n.cfg.Program, Protocol: Protocol,
+		PublicKey: n.self.Public.String(), IP: n.self.IP.String(),
+		UptimeMs: now.Sub(n.start).Milliseconds(),
+		Drops:    n.dropCounts(),
+		TUN:      TUNStatus{MTU: n.cfg.MTU},
+		Links:    []LinkStatus{}, Peers: []PeerStatus{}, Sessions: []SessionStatus{}, Problems: []string{},
+		Tables: []TableStatus{
+			{"peers", n.portsUsed(), switchcore.MaxPorts - 1},
+			{"half-open", n.halfOpen(), MaxHalfOpen},
+			{"sessions", n.sessions.Len(), n.sessions.Limit()},
+			{"waiting", n.waiting.Len(), session.WaitTotal},
+			{"nodes", n.finder.Len(), pathfinder.MaxNodes},
+			{"searches", n.finder.Searches(), pathfinder.MaxSearches},
+			{"commands", len(n.pings), MaxPings},
+		},
+	}
+	for _, l := range n.links {
+		if l != nil {
+			s.Links = append(s.Links, l.status())
+		}
+	}
+	for _, p := range n.peers {
+		if p.conf == nil && !p.hasPort && p.source == sourceIncoming {
+			continue // a stranger in the middle of a handshake
+		}
+		s.Peers = append(s.Peers, n.peerStatus(now, p))
+	}
+	for _, e := range n.sessions.All() {
+		s.Sessions = append(s.Sessions, sessionStatus(now, e))
+	}
+	return s
+}
+
+func (l *link) status() LinkStatus {
+	st := LinkStatus{
+		Index: l.index, Kind: l.Kind.String(), Name: l.Name, Bind: l.Bind, State: "up",
+		Beacon: l.Beacon.String(), Offload: l.Offload, RxPackets: l.rx, TxPackets: l.tx, Error: l.problem,
+	}
+	if !l.up {
+		st.State = "down"
+	}
+	return st
+}
+
+func (n *Node) portsUsed() (c int) {
+	for _, p := range n.byPort {
+		if p != nil {
+			c++
+		}
+	}
+	return c
+}
+
+func (n *Node) halfOpen() (c int) {
+	for _, p := range n.peers {
+		if p.source == sourceIncoming && !p.hasPort {
+			c++
+		}
+	}
+	return c
+}
+
+// dropCounts adds up what was dropped, by reason.
+func (n *Node) dropCounts() map[string]int64 {
+	m := make(map[string]int64)
+	for i, c := range n.drops {
+		if c != 0 {
+			m[reasonNames[i]] = int64(c)
+		}
+	}
+	sum := n.authFail.Drops
+	for _, p := range n.peers {
+		if p.ca != nil {
+			addDrops(&sum, p.ca.Stats().Drops)
+		}
+	}
+	for code, c := range sum {
+		if c != 0 {
+			m["auth."+cryptoauth.DecryptErr(code).Error()] = int64(c)
+		}
+	}
+	sum = [cryptoauth.NumErrs]uint64{}
+	for _, s := range n.sessions.All() {
+		addDrops(&sum, s.CA.Stats().Drops)
+	}
+	for code, c := range sum {
+		if c != 0 {
+			m["session."+cryptoauth.DecryptErr(code).Error()] = int64(c)
+		}
+	}
+	if n.sessions.Evicted != 0 {
+		m["sessions-evicted"] = int64(n.sessions.Evicted)
+	}
+	return m
+}
+
+func addDrops(sum *[cryptoauth.NumErrs]uint64, d [cryptoauth.NumErrs]uint64) {
+	for i, c := range d {
+		sum[i] += c
+	}
+}
+
+func msSince(now, t mono.Time) int64 {
+	if t < 0 {
+		return -1
+	}
+	return now.Sub(t).Milliseconds()
+}
+
+func (n *Node) peerStatus(now mono.Time, p *Peer) PeerStatus {
+	st := PeerStatus{
+		Name: p.title(), PublicKey: p.key.String(), IP: p.ip.String(), LLAddr: p.addr.String(),
+		Addr:  cjdns.NodeAddr{Version: p.version, Label: p.label, Key: p.key}.String(),
+		State: n.peerState(p), Version: p.version, Label: p.label.String(),
+		Incoming: p.source == sourceIncoming || p.source == sourceRemembered,
+		Source:   sourceNames[p.source], BytesIn: p.bytesIn, BytesOut: p.bytesOut,
+		RecvKbps: p.rateIn, SendKbps: p.rateOut, LastInMs: msSince(now, p.lastIn),
+		RTTMicros: p.rtt.Microseconds(), Handshakes: p.handshakes, LastProblem: p.problem,
+	}
+	if p.conf != nil {
+		st.ConfiguredAs = p.conf.Host
+	}
+	if l := n.link(p.link); l != nil {
+		st.Link = l.Name
+		if !l.up && st.LastProblem == "" {
+			st.LastProblem = "link " + l.Name + " is down"
+		}
+	}
+	if p.ca != nil {
+		c := p.ca.Stats()
+		st.Received, st.Duplicates, st.Lost, st.OutOfRange = c.Received, c.Duplicates, c.Lost, c.OutOfRange
+		st.Noise = p.ca.NoiseProto()
+	}
+	return st
+}
+
+// peerState names a peer's state in cjdns's words.
+func (n *Node) peerState(p *Peer) string {
+	switch {
+	case p.version != 0 && p.version < oldestPeer:
+		return "INCOMPATIBLE"
+	case p.up:
+		return "ESTABLISHED"
+	case p.hasPort:
+		return "UNRESPONSIVE"
+	case p.ca == nil:
+		return "INIT"
+	default:
+		return p.ca.State().String()
+	}
+}
+
+func sessionStatus(now mono.Time, s *session.Session) SessionStatus {
+	c := s.CA.Stats()
+	return SessionStatus{
+		IP: s.IP.String(), PublicKey: s.Key.String(),
+		Addr:  cjdns.NodeAddr{Version: s.Version, Label: s.Path, Key: s.Key}.String(),
+		State: s.CA.State().String(), Version: s.Version, Label: s.Path.String(),
+		RecvHandle: s.Recv, SendHandle: s.Send,
+		Duplicates: c.Duplicates, Lost: c.Lost, OutOfRange: c.OutOfRange,
+		LastInMs: msSince(now, s.LastIn), LastOutMs: msSince(now, s.LastOut), RTTMicros: s.RTT / 1000,
+	}
+}

@@ -1,0 +1,16 @@
+// Package pathfinder answers one question: by which label does a packet reach
+// an address? It keeps the nodes it has heard of, asks and answers the
+// routing messages that cjdns nodes of version 20 exchange (pn, gp, fn), and
+// searches for addresses step by step among the nodes nearest to them.
+//
+// It sends nothing by itself: queries leave through Out, and package node
+// carries them in sessions, so that they are encrypted and their authors
+// known. What arrives is untrusted: a label is only a claim until an
+// authenticated answer came back along it.
+//
+//	here      cjdns
+//	store     dht/dhtcore/NodeStore.c (much reduced)
+//	search    dht/dhtcore/SearchRunner.c
+//	messages  dht/dhtcore/RouterModule.c
+//	Distance  dht/Address.c, Address_xorcmp
+package pathfinder

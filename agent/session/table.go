@@ -1,0 +1,178 @@
+package session
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/cryptoauth"
+	"github.com/meshagent/meshagent/agent/mono"
+)
+
+// Session is one end-to-end session. Its fields belong to the node; the table
+// only needs IP and Recv to stay as they are.
+type Session struct {
+	// Set once, when the session is made.
+	CA   *cryptoauth.Session
+	Key  cjdns.Key
+	IP   cjdns.IP
+	Recv uint32 // the handle under which we receive; at least 4
+
+	Version uint32 // what the other end speaks; 0 unknown
+	Send    uint32 // the handle that the other end gave us; 0 unknown
+	// Candidate is the handle that came with a handshake which is not yet
+	// proven fresh. It replaces Send when the handshake is promoted, so
+	// that a replayed hello cannot divert a session.
+	Candidate uint32
+
+	Path cjdns.Label // where we send; 0 none
+	// Alt is another path on which authenticated traffic came in; 0 none.
+	Alt   cjdns.Label
+	AltAt mono.Time
+
+	Created   mono.Time
+	LastIn    mono.Time // last fresh packet
+	LastOut   mono.Time // last packet of any kind
+	LastData  mono.Time // last packet of a local program, either way: keeps the session alive
+	Asking    mono.Time // when the first packet went out after the last fresh one; Never if answered
+	NextPing  mono.Time
+	NextRenew mono.Time
+	NextHeard mono.Time // when the pathfinder shall next hear that the path works
+	Backoff   uint8     // doublings of the time between attempts while nothing answers
+
+	// An outstanding liveness query.
+	PingAt mono.Time
+	RTT    int64 // ns, smoothed; 0 unknown
+
+	BytesIn, BytesOut uint64
+}
+
+// Table finds sessions by address and by handle. One owner.
+type Table struct {
+	byIP   map[cjdns.IP]*Session
+	byRecv map[uint32]*Session
+	next   uint32
+	limit  int
+	// Evicted counts sessions dropped to make room.
+	Evicted uint64
+}
+
+// handleSpan is how far the first handle may lie from the smallest legal one.
+// Source: cjdns net/SessionManager.c, firstHandle.
+const (
+	minHandle  = 4
+	handleSpan = 100000
+)
+
+// NewTable returns an empty table for at most limit sessions. rand fills a
+// slice with random bytes: handles start at a random number, so that a frame
+// for a session of an earlier life is recognised as unknown.
+func NewTable(limit int, rand func([]byte)) *Table {
+	var seed [4]byte
+	rand(seed[:])
+	return &Table{
+		byIP:   make(map[cjdns.IP]*Session),
+		byRecv: make(map[uint32]*Session),
+		next:   minHandle + binary.BigEndian.Uint32(seed[:])%handleSpan,
+		limit:  limit,
+	}
+}
+
+// Len returns the number of sessions, Limit the bound.
+func (t *Table) Len() int { return len(t.byIP) }
+
+// Limit returns the largest number of sessions the table holds.
+func (t *Table) Limit() int { return t.limit }
+
+// ByIP returns the session with ip, or nil.
+func (t *Table) ByIP(ip cjdns.IP) *Session { return t.byIP[ip] }
+
+// ByHandle returns the session that receives under handle, or nil.
+func (t *Table) ByHandle(handle uint32) *Session { return t.byRecv[handle] }
+
+// Add makes a session with the owner of key, whose address must not be in the
+// table. A full table first drops the session that Victim names; if none may
+// go, Add returns nil.
+func (t *Table) Add(now mono.Time, key cjdns.Key, ip cjdns.IP, ca *cryptoauth.Session) *Session {
+	if len(t.byIP) >= t.limit {
+		v := t.victim(now)
+		if v == nil {
+			return nil
+		}
+		t.Drop(v)
+		t.Evicted++
+	}
+	s := &Session{
+		CA: ca, Key: key, IP: ip, Recv: t.handle(),
+		Created: now, LastIn: -1, LastOut: -1, LastData: now,
+		Asking: mono.Never, NextPing: now, NextRenew: now, PingAt: mono.Never,
+	}
+	t.byIP[ip] = s
+	t.byRecv[s.Recv] = s
+	return s
+}
+
+// handle draws the next free handle.
+func (t *Table) handle() uint32 {
+	for {
+		h := t.next
+		t.next++
+		if t.next >= 0xfffffff0 {
+			t.next = minHandle
+		}
+		if h >= minHandle && t.byRecv[h] == nil {
+			return h
+		}
+	}
+}
+
+// Drop removes s.
+func (t *Table) Drop(s *Session) {
+	if t.byIP[s.IP] == s {
+		delete(t.byIP, s.IP)
+		delete(t.byRecv, s.Recv)
+	}
+}
+
+// graceUnused is how long an established session is safe from eviction after
+// its last use: strangers cannot push out sessions that carry traffic.
+const graceUnused = 10e9
+
+// victim names the session to drop for a new one: the oldest that never
+// became established, else the one idle for longest, but none that local
+// programs used in the last ten seconds.
+func (t *Table) victim(now mono.Time) *Session {
+	var half, idle *Session
+	for _, s := range t.byIP {
+		switch {
+		case !s.CA.Established():
+			if half == nil || older(s.Created, s, half.Created, half) {
+				half = s
+			}
+		case now.Sub(s.LastData) > graceUnused:
+			if idle == nil || older(s.LastData, s, idle.LastData, idle) {
+				idle = s
+			}
+		}
+	}
+	if half != nil {
+		return half
+	}
+	return idle
+}
+
+// older orders by time, then by handle, so that map order never shows.
+func older(a mono.Time, s *Session, b mono.Time, u *Session) bool {
+	return a < b || a == b && s.Recv < u.Recv
+}
+
+// All returns the sessions in the order of their handles. It allocates; for
+// status and house-keeping.
+func (t *Table) All() []*Session {
+	all := make([]*Session, 0, len(t.byIP))
+	for _, s := range t.byIP {
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b *Session) int { return int(int64(a.Recv) - int64(b.Recv)) })
+	return all
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"github.com/meshagent/meshagent/hw/rig"
+)
+
+func main() {
+	check := flag.Bool("check", false, "ping every ordered pair, say what came of it, and end")
+	agent := flag.String("agent", ".build/meshagent", "the program to show")
+	flag.Parse()
+	if err := chosen(); err != nil {
+		fatal(err)
+	}
+	if err := rig.Need("ping"); err != nil {
+		fatal(err)
+	}
+	bin, err := exec.LookPath(*agent)
+	if err != nil {
+		fatal(err)
+	}
+	os.Exit(run(bin, *check))
+}
+
+func fatal(err error) {
+	fmt.Fprintln(os.Stderr, "demo:", err)
+	os.Exit(1)
+}
+
+// chosen fails if the environment asks for a demo that is not in this version.
+// The value 0 is as good as none.
+func chosen() error {
+	for _, name := range []string{"MESH", "WIFI", "CHAIN", "SUPERNODE", "BOX"} {
+		if v := os.Getenv(name); v != "" && v != "0" {
+			return fmt.Errorf("%s=%s: this demo is not in this version; the one there is runs without it, or with SPINE=1", name, v)
+		}
+	}
+	return nil
+}
+
+// run builds the network, shows or checks it, and takes it away again.
+func run(bin string, check bool) (status int) {
+	var r *rig.Rig
+	r = rig.New(rig.Config{Fail: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, "demo: "+format+"\n", args...)
+		r.Close()
+		os.Exit(1)
+	}})
+	defer r.Close()
+	r.CloseOnSignal()
+	hosts := spine(r, bin)
+	for _, h := range hosts {
+		h.Start()
+	}
+	if check {
+		return checkPairs(hosts)
+	}
+	for _, h := range hosts {
+		h.WaitUp(limit)
+	}
+	newScreen(r, hosts, bin).run()
+	return 0
+}

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshagent/meshagent/hw/rig"
+)
+
+// screen shows the running network.
+type screen struct {
+	rig      *rig.Rig
+	hosts    []*rig.Host
+	bin      string
+	terminal bool
+	start    time.Time
+
+	mu  sync.Mutex
+	rtt map[[2]int]string // what the matrix shows, by index of from and to
+}
+
+func newScreen(r *rig.Rig, hosts []*rig.Host, bin string) *screen {
+	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
+	return &screen{rig: r, hosts: hosts, bin: bin, terminal: err == nil, start: time.Now(), rtt: map[[2]int]string{}}
+}
+
+// run shows the network for ever.
+func (s *screen) run() {
+	for i, a := range s.hosts {
+		for j, b := range s.hosts {
+			if i != j {
+				go s.ping(i, j, a, b)
+			}
+		}
+	}
+	s.serve(s.hosts[4])
+	if s.terminal {
+		fmt.Print("\x1b[2J")
+	} else {
+		fmt.Print(picture, s.advice())
+	}
+	for {
+		s.draw()
+		time.Sleep(s.pause())
+	}
+}
+
+func (s *screen) pause() time.Duration {
+	if s.terminal {
+		return time.Second
+	}
+	return 10 * time.Second
+}
+
+// serve lets the last node answer to curl and iperf3.
+func (s *screen) serve(h *rig.Host) {
+	l, err := h.Node.Listen("tcp6", "["+h.IP()+"]:80")
+	if err != nil {
+		return // the advice then simply does not work; the network still does
+	}
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			from, _, _ := net.SplitHostPort(r.RemoteAddr)
+			fmt.Fprintf(w, "Hello %s, this is %s.\n", from, h.IP())
+		}))
+	}()
+	if _, err := exec.LookPath("iperf3"); err == nil {
+		h.Node.Start("iperf3", "iperf3", "-s")
+	}
+}
+
+// ping keeps one pair pinging and notes each answer.
+func (s *screen) ping(i, j int, a, b *rig.Host) {
+	note := func(text string) {
+		s.mu.Lock()
+		s.rtt[[2]int{i, j}] = text
+		s.mu.Unlock()
+	}
+	for {
+		r, w := io.Pipe()
+		stop := a.Node.Stream(w, "ping", "-n", "-O", "-i", "2", b.IP())
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			line := lines.Text()
+			if _, ms, ok := strings.Cut(line, " time="); ok {
+				v, _ := strconv.ParseFloat(strings.TrimSuffix(ms, " ms"), 64)
+				note(fmt.Sprintf("%.2f", v))
+			} else if strings.HasPrefix(line, "no answer") || strings.Contains(line, "nreachable") {
+				note("lost")
+			}
+		}
+		stop()
+		note("-")
+		time.Sleep(2 * time.Second) // ping ends at once while there is no route
+	}
+}
+
+// draw writes the two tables.
+func (s *screen) draw() {
+	var b strings.Builder
+	if s.terminal {
+		b.WriteString("\x1b[H")
+		b.WriteString("meshagent demo: five agents, five network stacks" + picture + "\n")
+	}
+	fmt.Fprintf(&b, "up %v\n%-4s %-40s peers\n", time.Since(s.start).Round(time.Second), "node", "address")
+	for _, h := range s.hosts {
+		fmt.Fprintf(&b, "%-4s %-40s %s\n", h.Node.Name, h.IP(), s.peers(h))
+	}
+	b.WriteString("\nping, ms  to")
+	for _, h := range s.hosts {
+		fmt.Fprintf(&b, "%8s", h.Node.Name)
+	}
+	b.WriteString("\n")
+	s.mu.Lock()
+	for i, h := range s.hosts {
+		fmt.Fprintf(&b, "   from %-4s", h.Node.Name)
+		for j := range s.hosts {
+			v := s.rtt[[2]int{i, j}]
+			if i == j {
+				v = "·"
+			}
+			fmt.Fprintf(&b, "%8s", v)
+		}
+		b.WriteString("\n")
+	}
+	s.mu.Unlock()
+	text := b.String()
+	if s.terminal {
+		// each line is cleared to its end, then what is below
+		text = strings.ReplaceAll(text+s.advice(), "\n", "\x1b[K\n") + "\x1b[J"
+	}
+	fmt.Print(text)
+}
+
+// peers names a node's established neighbours.
+func (s *screen) peers(h *rig.Host) string {
+	list, err := h.Peers()
+	if err != nil {
+		return "(" + err.Error() + ")"
+	}
+	var names []string
+	for _, p := range list {
+		name := "?"
+		for _, o := range s.hosts {
+			if o.ID.Key.String() == p.Key {
+				name = o.Node.Name
+			}
+		}
+		if p.State != "ESTABLISHED" {
+			name += "(" + strings.ToLower(p.State) + ")"
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, " ")
+}
+
+// advice says what to try in another terminal.
+func (s *screen) advice() string {
+	n := func(i int) string { return "ip netns exec " + s.hosts[i].Node.NS }
+	var b strings.Builder
+	b.WriteString("\nTry in another terminal, as root (the names n1 to n5 work in each namespace):\n")
+	for _, line := range []string{
+		n(0) + " ping n5",
+		n(0) + " curl http://n5/",
+		n(0) + " iperf3 -c n5",
+		n(0) + " ssh root@n4            # after: " + n(3) + " /usr/sbin/sshd",
+		s.bin + " --socket " + s.hosts[2].Socket + " peers",
+		s.bin + " --socket " + s.hosts[0].Socket + " trace " + s.hosts[4].IP(),
+	} {
+		b.WriteString("  " + line + "\n")
+	}
+	b.WriteString("ctrl-C ends the demo and removes everything.\n")
+	return b.String()
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Installs the Debian packages of those commands that are missing.
+# Usage: needs.sh COMMAND…
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+declare -A package=([ip]=iproute2 [ping]=iputils-ping [nft]=nftables [gcc]="gcc libc6-dev")
+missing=()
+for c in "$@"; do
+	# shellcheck disable=SC2206  # one command may need two packages
+	command -v "$c" >/dev/null || missing+=(${package[$c]:-$c})
+done
+((${#missing[@]})) || exit 0
+if ! command -v apt-get >/dev/null; then
+	echo "needs: please install ${missing[*]} (Debian's names); there is no apt-get here" >&2
+	exit 1
+fi
+if ((EUID != 0)); then
+	echo "needs: not root; please run: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+echo "needs: installing ${missing[*]} with apt-get"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null
