@@ -33,8 +33,8 @@ type SessionList struct {
 var (
 	targetArg = Arg{Name: "target", Type: String, Required: true, Max: 512,
 		Help: "whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer"}
-	offsetArg = Arg{Name: "offset", Type: Int, Max: 1 << 31, Help: "how many to leave out at the beginning"}
-	limitArg  = Arg{Name: "limit", Type: Int, Max: 1 << 31, Help: "how many to list at most; 0 for all"}
+	offsetArg = Arg{Name: "offset", Type: Int, Max: 1 << 30, Help: "how many to leave out at the beginning"}
+	limitArg  = Arg{Name: "limit", Type: Int, Max: 1 << 30, Help: "how many to list at most; 0 for all"}
 )
 
 // NewMethods returns the registry of an agent.

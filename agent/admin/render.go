@@ -5,7 +5,6 @@ import (
 	"io"
 	"sort"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/config"
@@ -228,26 +227,6 @@ func WriteReload(w io.Writer, r ReloadReport) error {
 	return nil
 }
 
-// table is a tabwriter that takes cells.
-type table struct{ tw *tabwriter.Writer }
-
-func newTable(w io.Writer) *table { return &table{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)} }
-
-func (t *table) row(cells ...string) {
-	for len(cells) > 0 && cells[len(cells)-1] == "" {
-		cells = cells[:len(cells)-1] // no blanks at the end of a line
-	}
-	for i, c := range cells {
-		if i > 0 {
-			fmt.Fprint(t.tw, "\t")
-		}
-		fmt.Fprint(t.tw, clean(c))
-	}
-	fmt.Fprintln(t.tw)
-}
-
-func (t *table) flush() error { return t.tw.Flush() }
-
 func peerName(p node.PeerStatus) string {
 	switch {
 	case p.Name != "":
@@ -301,44 +280,6 @@ func loss(lost, received uint64) string {
 	return fmt.Sprintf("%d.%d%%", tenths/10, tenths%10)
 }
 
-func rtt(micros int64) string {
-	if micros <= 0 {
-		return "-"
-	}
-	return millis(micros) + " ms"
-}
-
-// millis prints microseconds as milliseconds with two or no decimals.
-func millis(micros int64) string {
-	if micros >= 100_000 {
-		return fmt.Sprint((micros + 500) / 1000)
-	}
-	c := (micros + 5) / 10
-	return fmt.Sprintf("%d.%02d", c/100, c%100)
-}
-
-func last(ms int64) string {
-	if ms < 0 {
-		return "never"
-	}
-	return Age(time.Duration(ms) * time.Millisecond)
-}
-
-// Age prints a duration with its two largest units: "3d 4h", "1m 3s", "0s".
-func Age(d time.Duration) string {
-	s := int64(d / time.Second)
-	switch {
-	case s < 60:
-		return fmt.Sprintf("%ds", s)
-	case s < 3600:
-		return fmt.Sprintf("%dm %ds", s/60, s%60)
-	case s < 86400:
-		return fmt.Sprintf("%dh %dm", s/3600, s%3600/60)
-	default:
-		return fmt.Sprintf("%dd %dh", s/86400, s%86400/3600)
-	}
-}
-
 func drops(m map[string]int64) string {
 	names := make([]string, 0, len(m))
 	for name := range m {
@@ -381,14 +322,4 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
-}
-
-// clean keeps terminal escapes and tabs out of what is printed.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -45,25 +45,11 @@ func Listen(path string) (*net.UnixListener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the socket itself is 0600
 		return nil, err
 	}
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
+	if err := CheckFree(path); err != nil {
 		return nil, err
-	case info.Mode().Type() != fs.ModeSocket:
-		return nil, fmt.Errorf("%s is there and is no socket; expected a path for option 'socket'", path)
-	default:
-		c, err := net.DialTimeout("unix", path, time.Second)
-		if err == nil {
-			c.Close()
-			return nil, &LiveSocketError{path}
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, &LiveSocketError{path} // full queue: somebody is there, but slow
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
 	// The mode must be right from the first instant, not after a chmod. The
 	// mask belongs to the process; files made meanwhile only get less.
@@ -74,6 +60,31 @@ func Listen(path string) (*net.UnixListener, error) {
 		return nil, &LiveSocketError{path}
 	}
 	return l, err
+}
+
+// CheckFree reports whether an agent may listen on path: *LiveSocketError if
+// another one does, an error if the file there is no socket. It changes
+// nothing.
+func CheckFree(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is there and is no socket; expected a path for option 'socket'", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		c.Close()
+		return &LiveSocketError{path}
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return nil
+	default: // full queue: somebody is there, but slow
+		return &LiveSocketError{path}
+	}
 }
 
 // Serve answers until ctx ends, then closes the listener (which removes the

@@ -73,7 +73,7 @@ func (d *draft) readCjdroute(file, text string) {
 	for _, m := range root.each(d) {
 		switch m.key {
 		case "privateKey":
-			d.jsonPrivateKey(m)
+			d.jsonText(m, into(&d.PrivateKey, parsePrivateKey))
 		case "publicKey":
 			d.jsonText(m, func(s string) (err error) { d.PublicKey, err = parseKey(s); return err })
 		case "ipv6":
@@ -121,17 +121,6 @@ func (d *draft) unsupported(v *jsonValue, text string) {
 // unknown warns once of each kind of unknown key.
 func (d *draft) unknown(v *jsonValue) {
 	d.warnOnce("key "+v.kindPath(), v.at, v.path, "unknown, ignored")
-}
-
-func (d *draft) jsonPrivateKey(v *jsonValue) {
-	d.jsonText(v, func(s string) error {
-		p, err := cjdns.ParsePrivateKey(s)
-		if err != nil {
-			return errPrivateKey
-		}
-		d.PrivateKey = p
-		return nil
-	})
 }
 
 func (d *draft) readAuthorizedPasswords(v *jsonValue) {

@@ -157,15 +157,24 @@ func (d *draft) readMain(file string, s *Section) {
 		"inbound":   wordInto(&m.Inbound, inboundWords, false),
 		"log_level": wordInto(&m.LogLevel, logLevelWords, false),
 		"private_key": func(v string) error {
-			p, err := cjdns.ParsePrivateKey(v)
-			if err != nil {
-				return errPrivateKey
+			var err error
+			if d.PrivateKey, err = parsePrivateKey(v); err != nil {
+				return err
 			}
-			d.PrivateKey = p
 			d.warn(place{file, s.Line}, "private_key", "is moved into the key file when the agent starts")
 			return nil
 		},
 	})
+}
+
+// parsePrivateKey reads a key to be imported; the text of the error does not
+// show it. A key of zeros is what means "none" in a Config.
+func parsePrivateKey(s string) (cjdns.PrivateKey, error) {
+	p, err := cjdns.ParsePrivateKey(s)
+	if err != nil || p == (cjdns.PrivateKey{}) {
+		return p, errPrivateKey
+	}
+	return p, nil
 }
 
 var errPrivateKey = errors.New("expected a private key, 64 hexadecimal digits")

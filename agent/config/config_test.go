@@ -271,7 +271,7 @@ func TestParseEndpoint(t *testing.T) {
 		{strings.Repeat("a.", 127) + "a:5", "", errEndpoint},
 		{":5", "", errEndpoint},
 		{"02:00:00:00:00:0g", "", errEndpoint},
-		{"02-00:00-00-00-aa", "", errEndpoint},
+		{"02-00:00-00-00-aa", "", errPort},
 		{"10.0.0.1:0", "", errPort},
 		{"10.0.0.1:65536", "", errPort},
 		{"10.0.0.1:", "", errPort},

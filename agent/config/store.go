@@ -170,6 +170,13 @@ func (s *Store) begin() (*edit, error) {
 func (s *Store) commit(e *edit) (*Loaded, error) {
 	after, err := s.parse(e.text, e.doc, e.doc)
 	if err != nil {
+		// The file was right before: the change is to blame, and its lines
+		// are in no file.
+		var ps Problems
+		errors.As(err, &ps)
+		for i := range ps {
+			ps[i].File, ps[i].Line = "", 0
+		}
 		return nil, err
 	}
 	if err := writeAtomic(e.doc.File(), []byte(e.doc.String()), 0o600); err != nil {

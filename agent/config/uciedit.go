@@ -15,7 +15,7 @@ func QuoteUCI(v string) string {
 // checkText refuses what a UCI value cannot or should not carry.
 func checkText(key, v string) error {
 	for i := range len(v) {
-		if v[i] < ' ' || v[i] == 0x7f {
+		if v[i] < ' ' && v[i] != '\t' || v[i] == 0x7f {
 			return Problem{Key: key, Text: "expected text without line ends and control characters"}
 		}
 	}

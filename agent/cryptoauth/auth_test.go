@@ -2,6 +2,7 @@ package cryptoauth
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -10,7 +11,7 @@ import (
 
 func TestUsers(t *testing.T) {
 	var l Users
-	if err := l.Set(User{Name: "none"}); err != ErrNoPassword {
+	if err := l.Set(User{Name: "none"}); !errors.Is(err, ErrNoPassword) {
 		t.Errorf("without a password: %v, want %v", err, ErrNoPassword)
 	}
 	password := []byte("first")
@@ -105,13 +106,13 @@ func TestCheckAuth(t *testing.T) {
 		if c.mangle != nil {
 			raw = c.mangle(raw)
 		}
-		if err := cb.CheckAuth(raw, c.require); err != c.cheap {
+		if err := cb.CheckAuth(raw, c.require); !errors.Is(err, c.cheap) {
 			t.Errorf("%s: CheckAuth = %v, want %v", c.name, err, c.cheap)
 		}
 		var b pkt.Buf
 		b.Set(raw)
 		s := New(cb, Options{RequireAuth: c.require}, 0)
-		if _, err := s.Open(0, &b); err != c.open {
+		if _, err := s.Open(0, &b); !errors.Is(err, c.open) {
 			t.Errorf("%s: Open = %v, want %v", c.name, err, c.open)
 		}
 		if (c.open == nil) == s.PeerKey().IsZero() {

@@ -3,6 +3,7 @@ package cryptoauth
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -51,7 +52,7 @@ func refuses(t *testing.T, s *Session, raw []byte, reason DecryptErr) {
 	t.Helper()
 	before := *s
 	n := s.Stats().Drops[reason]
-	if _, err := try(s, raw); err != reason {
+	if _, err := try(s, raw); !errors.Is(err, reason) {
 		t.Errorf("error %v, want %v", err, reason)
 	}
 	if s.Stats().Drops[reason] != n+1 {
@@ -207,7 +208,7 @@ func TestHelloWithZeroTempKey(t *testing.T) {
 	d.open(d.b, raw)
 	var b pkt.Buf
 	b.Reset()
-	if err := d.b.SealCandidate(0, &b); err != ErrBadPeer || d.b.HasCandidate() {
+	if err := d.b.SealCandidate(0, &b); !errors.Is(err, ErrBadPeer) || d.b.HasCandidate() {
 		t.Errorf("answered a worthless key: %v", err)
 	}
 }

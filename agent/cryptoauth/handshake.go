@@ -2,12 +2,8 @@ package cryptoauth
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"time"
-
-	"golang.org/x/crypto/curve25519"
-	"golang.org/x/crypto/salsa20/salsa"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -32,97 +28,6 @@ const (
 	// displaced.
 	displaceAfter = time.Second
 )
-
-// firstWord returns the big-endian word at the front of p.
-func firstWord(p []byte) (uint32, bool) {
-	if len(p) < 4 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint32(p), true
-}
-
-// agree returns X25519(priv, pub). It reports false if pub is of low order.
-func agree(priv, pub *[32]byte) (secret [32]byte, ok bool) {
-	dh, err := curve25519.X25519(priv[:], pub[:])
-	if err != nil {
-		return secret, false
-	}
-	return [32]byte(dh), true
-}
-
-// handshakeSecret turns the result of a key agreement into a key. Without a
-// password that is NaCl's way, with one it is not. Source: cjdns
-// crypto/CryptoAuth.c.
-func handshakeSecret(raw, password *[32]byte) (key [32]byte) {
-	if password == nil {
-		var zero [16]byte
-		salsa.HSalsa20(&key, &zero, raw, &salsa.Sigma)
-		return key
-	}
-	var both [64]byte
-	copy(both[:32], raw[:])
-	copy(both[32:], password[:])
-	return sha256.Sum256(both[:])
-}
-
-// permSecret remembers the agreement of the permanent keys, which opens every
-// hello, so that a flood of hellos costs no scalar multiplication each.
-type permSecret struct {
-	peer cjdns.Key
-	raw  [32]byte
-	ok   bool
-	done bool
-}
-
-func (m *permSecret) get(self *Identity, peer cjdns.Key) (*[32]byte, bool) {
-	if !m.done || m.peer != peer {
-		m.peer, m.done = peer, true
-		m.raw, m.ok = agree((*[32]byte)(&self.Private), (*[32]byte)(&peer))
-	}
-	return &m.raw, m.ok
-}
-
-// outAuth is what we show the peer to be let in.
-type outAuth struct {
-	password []byte
-	login    string
-	secret   [32]byte
-	named    challenge
-	noise    noiseAuth
-}
-
-// set reports whether anything changed.
-func (a *outAuth) set(password []byte, login string) bool {
-	if bytes.Equal(a.password, password) && a.login == login {
-		return false
-	}
-	*a = outAuth{password: bytes.Clone(password), login: login}
-	if len(password) > 0 {
-		a.secret = passwordSecret(password)
-		a.named = passwordChallenge(&a.secret)
-		if login != "" {
-			a.named = loginChallenge(login)
-		}
-		a.noise = newNoiseAuth(password, login)
-	}
-	return true
-}
-
-// key returns the password's part in handshake keys, nil without a password.
-func (a *outAuth) key() *[32]byte {
-	if len(a.password) == 0 {
-		return nil
-	}
-	return &a.secret
-}
-
-// noiseAuth returns the password as Noise uses it, nil without a password.
-func (a *outAuth) noiseAuth() *noiseAuth {
-	if len(a.password) == 0 {
-		return nil
-	}
-	return &a.noise
-}
 
 // ourHello is the handshake that we began.
 type ourHello struct {
@@ -152,6 +57,7 @@ type herHello struct {
 	quiet    bool // another handshake came first; still, traffic is welcome
 	turn     bool // whether we answered the last time, when taking turns
 	started  mono.Time
+	since    mono.Time // when the first of the hellos came that nothing came of
 
 	user    string
 	herTemp [32]byte
@@ -269,14 +175,16 @@ func (s *Session) brought(temp *[32]byte) bool {
 
 // admit makes a hello of either kind the handshake that we answer.
 func (s *Session) admit(now mono.Time, key cjdns.Key, temp *[32]byte, user string) DecryptErr {
+	since := now
 	if s.in.live {
+		since = s.in.since
 		if s.displaced.has(temp) && now.Sub(s.in.started) < displaceAfter {
 			return ErrInvalidPacket
 		}
 		s.displaced.add(&s.in.herTemp)
 	}
 	s.key, s.known = key, true
-	s.in = herHello{live: true, owed: true, started: now, user: user, herTemp: *temp}
+	s.in = herHello{live: true, owed: true, started: now, since: since, user: user, herTemp: *temp}
 	return 0
 }
 
@@ -371,7 +279,7 @@ func (s *Session) sealHandshake(now mono.Time, b *pkt.Buf) error {
 
 // answersNow decides between a key packet and a hello of our own.
 func (s *Session) answersNow(now mono.Time) bool {
-	if s.in.owed || s.requireAuth || s.cur != nil && !s.calling() || now.Sub(s.in.started) < patience {
+	if s.in.owed || s.requireAuth || s.cur != nil && !s.calling() || now.Sub(s.in.since) < patience {
 		return true
 	}
 	s.in.turn = !s.in.turn

@@ -290,9 +290,7 @@ func (s *Session) authenticateNoise(a *noiseAnswer, key cjdns.Key, named challen
 		}
 		// A stock node that we dialled may begin a handshake of its own,
 		// with the password that we showed but without naming it.
-		if mine := s.auth.noiseAuth(); mine != nil {
-			a.psk = mine.psk
-		}
+		a.psk = s.unnamedPSK()
 		return nil, 0
 	}
 	u := s.cfg.Users.find(named)
@@ -306,6 +304,15 @@ func (s *Session) authenticateNoise(a *noiseAnswer, key cjdns.Key, named challen
 	}
 	a.psk = u.noise.psk
 	return u, 0
+}
+
+// unnamedPSK returns the password of handshakes that name none of the peer's:
+// ours, or without one, the one that the peer showed before.
+func (s *Session) unnamedPSK() [32]byte {
+	if mine := s.auth.noiseAuth(); mine != nil {
+		return mine.psk
+	}
+	return s.herPSK
 }
 
 // sealResponse makes b the response to the peer's initiation; further calls
@@ -362,10 +369,7 @@ func (s *Session) openResponse(now mono.Time, p []byte) (Event, DecryptErr) {
 	if !n.mixDH(&c.priv, &temp) || !n.mixDH((*[32]byte)(&s.cfg.Self.Private), &temp) {
 		return 0, ErrWiseguy
 	}
-	var psk [32]byte
-	if mine := s.auth.noiseAuth(); mine != nil {
-		psk = mine.psk
-	}
+	psk := s.unnamedPSK()
 	n.mixPSK(&psk)
 	if _, ok := n.decrypt(nil, p[48:64]); !ok {
 		return 0, ErrHandshakeFailed

@@ -30,3 +30,11 @@ func IsHandshake(b []byte) bool {
 	word, ok := firstWord(b)
 	return ok && (word < cjdns.StateTraffic || word == noiseControl)
 }
+
+// firstWord returns the big-endian word at the front of p.
+func firstWord(p []byte) (uint32, bool) {
+	if len(p) < 4 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(p), true
+}

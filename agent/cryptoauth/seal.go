@@ -4,8 +4,8 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // the construction is XSalsa20-Poly1305
-	"golang.org/x/crypto/salsa20/salsa"
+	"golang.org/x/crypto/poly1305"      //nolint:staticcheck // secretbox cannot work in place
+	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // the same
 
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -118,4 +118,11 @@ func (k *trafficKey) sealAt(n uint32, b *pkt.Buf) {
 func (k *trafficKey) openAt(n uint32, p []byte) bool {
 	nonce := k.nonce24(n, false)
 	return openBox(p[4:], &nonce, &k.secret)
+}
+
+// hsalsa turns a key agreement into a key, as NaCl's box does.
+func hsalsa(raw *[32]byte) (key [32]byte) {
+	var zero [16]byte
+	salsa.HSalsa20(&key, &zero, raw, &salsa.Sigma)
+	return key
 }

@@ -3,6 +3,7 @@ package cryptoauth
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -188,7 +189,7 @@ func TestPasswordSecretOfCjdroute(t *testing.T) {
 }
 
 func TestIdentityNotFC(t *testing.T) {
-	if _, err := NewIdentity(cjdns.PrivateKey{1}); err != cjdns.ErrNotFC {
+	if _, err := NewIdentity(cjdns.PrivateKey{1}); !errors.Is(err, cjdns.ErrNotFC) {
 		t.Errorf("error %v, want %v", err, cjdns.ErrNotFC)
 	}
 }
@@ -198,16 +199,16 @@ func TestSealNeedsRoom(t *testing.T) {
 	b := new(pkt.Buf)
 	b.Reset()
 	b.Push(pkt.Headroom - headerLen + 1)
-	if err := d.a.Seal(0, b); err != ErrNoRoom || b.Len() != pkt.Headroom-headerLen+1 {
+	if err := d.a.Seal(0, b); !errors.Is(err, ErrNoRoom) || b.Len() != pkt.Headroom-headerLen+1 {
 		t.Errorf("handshake: %v, %d bytes", err, b.Len())
 	}
 	d.shake(0)
 	b.Reset()
 	b.Push(pkt.Headroom - trafficOverhead + 1)
-	if err := d.a.Seal(0, b); err != ErrNoRoom || b.Len() != pkt.Headroom-trafficOverhead+1 {
+	if err := d.a.Seal(0, b); !errors.Is(err, ErrNoRoom) || b.Len() != pkt.Headroom-trafficOverhead+1 {
 		t.Errorf("traffic: %v, %d bytes", err, b.Len())
 	}
-	if err := New(d.ca, Options{}, 0).Seal(0, b); err != ErrNoKey {
+	if err := New(d.ca, Options{}, 0).Seal(0, b); !errors.Is(err, ErrNoKey) {
 		t.Errorf("without a key: %v, want %v", err, ErrNoKey)
 	}
 }
@@ -228,7 +229,7 @@ func TestTrafficAllocs(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.Set(junk)
-		if _, err := d.b.Open(0, b); err != ErrDecrypt {
+		if _, err := d.b.Open(0, b); !errors.Is(err, ErrDecrypt) {
 			t.Fatal(err)
 		}
 	}); n != 0 {

@@ -23,95 +23,6 @@ const (
 	previousLimit = 10 * time.Second
 )
 
-// WallTime is the time of day, UTC. Only the Noise handshake needs it, and
-// only that it grows from one handshake with a peer to the next.
-type WallTime struct {
-	Sec  int64 // since 1970
-	Nsec uint32
-}
-
-// Config is what all sessions of a node share. The owner of the node owns it;
-// its parts may change between calls.
-type Config struct {
-	Self  *Identity
-	Users *Users       // whom we let in; nil: nobody has a password
-	Rand  func([]byte) // fills the slice with unpredictable bytes
-	Wall  WallTime     // set before calls that may start a Noise handshake
-	// Version is our protocol version in Noise handshakes; 0 means 22.
-	Version uint32
-
-	jar cookieJar
-}
-
-// Options describe one session.
-type Options struct {
-	Key         cjdns.Key // the peer; zero: learn it from the first hello
-	Password    []byte    // our password at the peer; empty: none. Copied
-	Login       string    // our login at the peer; empty: none
-	RequireAuth bool      // refuse handshakes without a password that Users knows
-	Noise       bool      // dial with the Noise handshake of v22
-}
-
-// Event is what Open learned from a packet, a set of bits.
-type Event uint8
-
-// Bits of an Event.
-const (
-	// Answer: the handshake goes on only if the caller sends something now,
-	// with SealCandidate: a ping, or the pong to the ping just received.
-	Answer Event = 1 << iota
-	// Promoted: a new transport became the current one.
-	Promoted
-	// Fresh: the packet was authenticated traffic and is not a replay: the
-	// peer is alive. The payload of a handshake packet is never Fresh.
-	Fresh
-	// Stale: the packet came over the transport before the current one. It
-	// is Fresh too.
-	Stale
-)
-
-// State is the number that cjdns shows for a session.
-type State uint8
-
-// States. Source: cjdns crypto/CryptoAuth.h.
-const (
-	StateInit          State = 0
-	StateSentHello     State = 1
-	StateReceivedHello State = 2
-	StateSentKey       State = 3
-	StateReceivedKey   State = 4
-	StateEstablished   State = 100
-)
-
-// String returns the word that cjdns prints.
-func (s State) String() string {
-	switch s {
-	case StateInit:
-		return "INIT"
-	case StateSentHello:
-		return "SENT_HELLO"
-	case StateReceivedHello:
-		return "RECEIVED_HELLO"
-	case StateSentKey:
-		return "SENT_KEY"
-	case StateReceivedKey:
-		return "RECEIVED_KEY"
-	case StateEstablished:
-		return "ESTABLISHED"
-	default:
-		return "INVALID"
-	}
-}
-
-// Stats counts packets since the session was made; Reset keeps it.
-type Stats struct {
-	Received   uint64          // traffic packets accepted
-	Lost       uint64          // gaps in the peer's packet numbers that nothing filled yet
-	OutOfRange uint64          // refused: too old for the replay window
-	Duplicates uint64          // refused: seen before
-	Drops      [NumErrs]uint64 // refused by Open, by DecryptErr
-}
-
 // Session is one end of a CryptoAuth session. One owner; no method is safe for
 // concurrent use.
 //
@@ -144,6 +55,7 @@ type Session struct {
 	noise, wantNoise     bool
 	sentStamp, seenStamp tai64n // our last timestamp; the peer's last one that proved right
 	cookie               cookie
+	herPSK               [32]byte // of the password that the peer showed
 
 	lastIn mono.Time
 	stats  Stats
@@ -199,7 +111,7 @@ func (s *Session) openTraffic(now mono.Time, b *pkt.Buf) (Event, DecryptErr) {
 	if t := s.in.transport(); t != nil {
 		if n, ok := t.open(b); ok {
 			if a := s.in.noise; a != nil {
-				s.seenStamp = a.stamp
+				s.seenStamp, s.herPSK = a.stamp, a.psk
 			}
 			s.promote(now, t)
 			s.in = herHello{}
@@ -211,6 +123,9 @@ func (s *Session) openTraffic(now mono.Time, b *pkt.Buf) (Event, DecryptErr) {
 		if n, ok := s.prev.open(b); ok {
 			if s.cur == nil || n > s.prev.win.max && s.cur.idle(now) > s.followAfter() {
 				// The peer uses that one and none other.
+				if s.cur != nil {
+					s.cur.demoted = now
+				}
 				s.cur, s.prev = s.prev, s.cur
 				return s.deliver(now, b, s.cur, n, Fresh)
 			}
@@ -253,7 +168,7 @@ func (s *Session) followAfter() time.Duration {
 // promote makes t the current transport.
 func (s *Session) promote(now mono.Time, t *transport) {
 	if s.cur != nil && (s.cur.confirmed || s.prev == nil) {
-		s.prev = s.cur
+		s.prev, s.cur.demoted = s.cur, now
 	}
 	t.created, t.lastIn = now, now
 	if t.user != "" {
@@ -261,7 +176,7 @@ func (s *Session) promote(now mono.Time, t *transport) {
 	} else if s.cur != nil {
 		t.user = s.cur.user
 	}
-	s.cur = t
+	s.cur, s.noise = t, t.noise != nil
 }
 
 // tick lets time do what it does. Every method that takes the time begins
@@ -280,13 +195,13 @@ func (s *Session) tick(now mono.Time) {
 				s.cur, s.prev = p, nil
 			}
 		case t.confirmed && t.idle(now) > idleLimit, t.tooOld(now):
-			s.retire()
+			s.retire(now)
 		}
 	}
 	if s.prev != nil && s.prev.tooOld(now) {
 		s.prev = nil
 	}
-	if s.prev != nil && (s.cur == nil || s.cur.confirmed) && s.prev.idle(now) > previousLimit && s.sinceSwitch(now) > previousLimit {
+	if s.prev != nil && (s.cur == nil || s.cur.confirmed) && s.prev.idle(now) > previousLimit && now.Sub(s.prev.demoted) > previousLimit {
 		s.prev = nil
 	}
 	if h := &s.out; h.live && now.Sub(h.started) > handshakeLimit {
@@ -297,16 +212,11 @@ func (s *Session) tick(now mono.Time) {
 	}
 }
 
-// sinceSwitch returns how long ago prev ceased to be the current transport.
-func (s *Session) sinceSwitch(now mono.Time) time.Duration {
-	if s.cur == nil {
-		return previousLimit + 1
-	}
-	return now.Sub(s.cur.created)
-}
-
 // retire stops sending with the current transport.
-func (s *Session) retire() { s.cur, s.prev = nil, s.cur }
+func (s *Session) retire(now mono.Time) {
+	s.cur.demoted = now
+	s.cur, s.prev = nil, s.cur
+}
 
 // Seal encrypts b in place with the current transport. Without one it makes b
 // the payload of the next handshake packet, and starts a handshake if none is
@@ -316,7 +226,7 @@ func (s *Session) retire() { s.cur, s.prev = nil, s.cur }
 func (s *Session) Seal(now mono.Time, b *pkt.Buf) error {
 	s.tick(now)
 	if s.cur != nil && s.cur.spent() {
-		s.retire()
+		s.retire(now)
 	}
 	if s.cur != nil {
 		return s.cur.seal(b)
@@ -339,7 +249,7 @@ func (s *Session) SealCandidate(now mono.Time, b *pkt.Buf) error {
 // out, which ends by itself after 10 seconds, or one of the peer's is young.
 func (s *Session) Renew(now mono.Time) {
 	s.tick(now)
-	if s.known && !s.calling() && !(s.called() && now.Sub(s.in.started) < patience) {
+	if s.known && !s.calling() && !(s.called() && now.Sub(s.in.since) < patience) {
 		s.startHello(now)
 	}
 }
@@ -356,100 +266,3 @@ func (s *Session) NeedsRenew(now mono.Time) bool {
 	s.tick(now)
 	return s.cur != nil && (s.cur.next >= renewNonce || s.cur.win.max >= renewNonce || s.cur.aging(now))
 }
-
-// HasCandidate reports whether a handshake is open, as of the last call that
-// took the time.
-func (s *Session) HasCandidate() bool {
-	return s.called() || s.calling()
-}
-
-// CandidateAge returns the time since the open handshake began, 0 if none is
-// open.
-func (s *Session) CandidateAge(now mono.Time) time.Duration {
-	switch {
-	case s.called():
-		return now.Sub(s.in.started)
-	case s.calling():
-		return now.Sub(s.out.started)
-	default:
-		return 0
-	}
-}
-
-// DropCandidate forgets the open handshake. The current transport stays.
-func (s *Session) DropCandidate() {
-	s.in = herHello{}
-	if s.out.made == nil {
-		s.out = ourHello{}
-	}
-}
-
-// Established reports whether the current transport works in both directions:
-// the peer's traffic came over it.
-func (s *Session) Established() bool { return s.cur != nil && s.cur.confirmed }
-
-// CanSend reports whether Seal yields traffic and not a handshake packet, as
-// of the last call that took the time.
-func (s *Session) CanSend() bool { return s.cur != nil && !s.cur.spent() }
-
-// State returns what a stock node would show.
-func (s *Session) State() State {
-	switch {
-	case s.Established():
-		return StateEstablished
-	case s.cur != nil:
-		return StateReceivedKey
-	case s.in.live && s.in.answered:
-		return StateSentKey
-	case s.in.live:
-		return StateReceivedHello
-	case s.out.live && s.out.sent:
-		return StateSentHello
-	default:
-		return StateInit
-	}
-}
-
-// Reset forgets everything but the peer's key, our password and the counters.
-func (s *Session) Reset(now mono.Time) {
-	s.cur, s.prev, s.in, s.out = nil, nil, herHello{}, ourHello{}
-	s.displaced, s.noise, s.lastIn = tempRing{}, s.wantNoise, now
-}
-
-// SetAuth sets our password and login at the peer. If they changed, it resets
-// the session.
-func (s *Session) SetAuth(now mono.Time, password []byte, login string) {
-	if s.auth.set(password, login) {
-		s.Reset(now)
-	}
-}
-
-// UpdateAuth sets our password and login at the peer for handshakes to come;
-// what stands stays.
-func (s *Session) UpdateAuth(password []byte, login string) { s.auth.set(password, login) }
-
-// PeerKey returns the peer's permanent key, zero if it is not known yet.
-func (s *Session) PeerKey() cjdns.Key { return s.key }
-
-// User returns the name of the user whose password the peer used; empty if it
-// used none.
-func (s *Session) User() string {
-	switch {
-	case s.cur != nil:
-		return s.cur.user
-	case s.in.live:
-		return s.in.user
-	default:
-		return ""
-	}
-}
-
-// LastIn returns when authenticated traffic came last. Before the first, it is
-// when the session was made or reset.
-func (s *Session) LastIn() mono.Time { return s.lastIn }
-
-// Stats returns the counters.
-func (s *Session) Stats() Stats { return s.stats }
-
-// NoiseProto reports whether the current transport is one of Noise.
-func (s *Session) NoiseProto() bool { return s.cur != nil && s.cur.noise != nil }

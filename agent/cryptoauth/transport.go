@@ -26,6 +26,7 @@ type transport struct {
 	confirmed bool
 	created   mono.Time // when it became current
 	lastIn    mono.Time // when traffic came; created, if none did
+	demoted   mono.Time // when it ceased to be current
 }
 
 // newTransport agrees on keys. It reports false if the peer's temporary key

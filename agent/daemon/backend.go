@@ -294,7 +294,7 @@ func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
 	d.apply(ctx)
 	var what []string
 	for _, c := range r.Changes {
-		what = append(what, c.Kind+" "+c.Section+" "+c.Action)
+		what = append(what, strings.Join(append([]string{c.Kind, c.Section, c.Action}, c.Options...), " "))
 	}
 	d.log.Info("configuration read", "changes", strings.Join(what, ", "))
 	return r, nil

@@ -59,11 +59,11 @@ type Daemon struct {
 	links  links
 	tun    tunState
 	memory memory
-	peers  map[string]*peerState // by section
+	peers  map[string]*peerState // by peerID
 	addrs  []netip.Prefix        // of this host, as of the last report
 
 	// Engine only.
-	users map[string]config.Password // by section
+	users map[userID]config.Password
 	waits waits
 	said  map[string]time.Time // when a kind of log line was last written
 
@@ -95,7 +95,7 @@ func Run(ctx context.Context, opt Options) error {
 		opt: opt, log: opt.Log, store: config.Open(opt.ConfigPath),
 		broken: make(chan brokenLink, 4), jobs: make(chan func(context.Context), 4),
 		resolved: make(chan resolution, 4), problems: make(map[string]string),
-		peers: make(map[string]*peerState), users: make(map[string]config.Password),
+		peers: make(map[string]*peerState), users: make(map[userID]config.Password),
 		said: make(map[string]time.Time), batch: batchSize(),
 	}
 	d.waits.m = make(map[uint64]chan node.Reply)

@@ -105,6 +105,8 @@ func (e *engine) run(ctx context.Context) {
 			set = -1
 		}
 		now := e.now()
+		wall := e.start.Add(time.Duration(now))
+		e.node.SetWall(wall.Unix(), uint32(wall.Nanosecond()))
 		if now >= e.node.Deadline() {
 			e.node.Expire(now, &e.out)
 		}

@@ -16,9 +16,9 @@ import (
 
 // resolution is the outcome of one look-up of a peer's host name.
 type resolution struct {
-	section string
-	addrs   []netip.Addr
-	err     error
+	peer  string // its ID
+	addrs []netip.Addr
+	err   error
 }
 
 // peerState is what the supervisor remembers of a configured peer.
@@ -30,58 +30,80 @@ type peerState struct {
 	pending bool // a look-up is under way
 }
 
-// applyUsers lets in whom the configuration names, and nobody else.
+// userID is what makes a password another one. Sections do not count: the
+// number of an unnamed one changes when another is deleted.
+type userID struct{ name, password string }
+
+// applyUsers lets in whom the configuration names, and nobody else. Peers
+// that came in with a password that is gone are disconnected.
 func (d *Daemon) applyUsers(ctx context.Context) {
-	want := make(map[string]config.Password)
+	want := make(map[userID]config.Password)
 	for _, p := range d.cfg.Passwords {
 		if p.Enabled {
-			want[p.Section] = p
+			p.Section = ""
+			want[userID{p.Name, p.Password}] = p
 		}
 	}
 	d.engine.do(ctx, func(now mono.Time) {
-		for section, old := range d.users {
-			if want[section] != old {
+		for id, old := range d.users {
+			if p, ok := want[id]; !ok || p.IP != old.IP {
 				d.engine.node.RemoveUser(old.Name)
-				if want[section].Password != old.Password {
-					d.engine.node.Disconnect(now, old.Name, &d.engine.out)
-				}
-				delete(d.users, section)
+				d.engine.node.Disconnect(now, old.Name, &d.engine.out)
+				delete(d.users, id)
 			}
 		}
-		for section, p := range want {
-			if _, ok := d.users[section]; ok {
+		for id, p := range want {
+			if _, ok := d.users[id]; ok {
 				continue
 			}
 			err := d.engine.node.SetUser(cryptoauth.User{Name: p.Name, Password: []byte(p.Password), IP: p.IP})
 			if err != nil {
-				d.log.Error("password cannot be used", "section", section, "err", err)
+				d.log.Error("password cannot be used", "name", p.Name, "err", err)
 				continue
 			}
-			d.users[section] = p
+			d.users[id] = p
 		}
 	})
 }
 
-// applyPeers tells the node which peers to dial and where.
+// peerID names a peer towards the node.
+func peerID(p config.Peer) string {
+	id := p.ID()
+	return id.Key.String() + " " + id.Address + " " + id.Interface
+}
+
+// applyPeers tells the node which peers to dial and where. A peer is known by
+// key and address, not by its section: the number of an unnamed section
+// changes when one before it is deleted, and that must disturb nobody.
 func (d *Daemon) applyPeers(ctx context.Context) {
-	for section, st := range d.peers {
-		i := slices.IndexFunc(d.cfg.Peers, func(p config.Peer) bool { return p.Section == section && p.Enabled })
-		if i < 0 || d.cfg.Peers[i] != st.conf {
-			d.problem("peer "+section, "")
-			delete(d.peers, section)
-			if i < 0 {
-				d.engine.do(ctx, func(now mono.Time) { d.engine.node.RemovePeer(now, section, &d.engine.out) })
-			}
+	want := make(map[string]config.Peer)
+	for _, p := range d.cfg.Peers {
+		if p.Enabled {
+			want[peerID(p)] = p
+		}
+	}
+	for id, st := range d.peers {
+		p, ok := want[id]
+		if !ok {
+			d.problem("peer "+id, "")
+			delete(d.peers, id)
+			d.engine.do(ctx, func(now mono.Time) { d.engine.node.RemovePeer(now, id, &d.engine.out) })
+			continue
+		}
+		if old := st.conf; p != old {
+			st.conf = p
+			old.Section = p.Section
+			st.placed = st.placed && p == old
 		}
 	}
 	for _, p := range d.cfg.Peers {
 		if !p.Enabled {
 			continue
 		}
-		st := d.peers[p.Section]
+		st := d.peers[peerID(p)]
 		if st == nil {
 			st = &peerState{conf: p}
-			d.peers[p.Section] = st
+			d.peers[peerID(p)] = st
 		}
 		if !st.placed {
 			d.place(ctx, st)
@@ -92,9 +114,10 @@ func (d *Daemon) applyPeers(ctx context.Context) {
 // place gives a peer to the node, once it is known on which link it is.
 func (d *Daemon) place(ctx context.Context, st *peerState) {
 	p := st.conf
+	id := peerID(p)
 	e, err := p.Endpoint()
 	if err != nil {
-		d.problem("peer "+p.Section, fmt.Sprintf("peer %s: %v", p.Section, err))
+		d.problem("peer "+id, fmt.Sprintf("peer %s: %v", p.Section, err))
 		return
 	}
 	if e.IsHost() && st.addrs == nil {
@@ -102,7 +125,10 @@ func (d *Daemon) place(ctx context.Context, st *peerState) {
 		return
 	}
 	c := node.PeerConfig{
-		Name: p.Section, Title: p.Name, Key: p.PublicKey, Password: p.Password, Login: p.Login, Version: p.Version,
+		Name: id, Title: p.Name, Key: p.PublicKey, Password: p.Password, Login: p.Login, Version: p.Version,
+	}
+	if c.Title == "" {
+		c.Title = p.Section
 	}
 	switch {
 	case e.IsMAC():
@@ -125,10 +151,10 @@ func (d *Daemon) place(ctx context.Context, st *peerState) {
 		c.Addrs = []pkt.Addr{pkt.UDPAddr(e.AddrPort, zoneIndex(e.AddrPort.Addr()))}
 	}
 	if err != nil {
-		d.problem("peer "+p.Section, fmt.Sprintf("peer %s: %v", p.Section, err))
+		d.problem("peer "+id, fmt.Sprintf("peer %s: %v", p.Section, err))
 		return
 	}
-	d.problem("peer "+p.Section, "")
+	d.problem("peer "+id, "")
 	st.link, st.placed = c.Link, true
 	d.engine.do(ctx, func(now mono.Time) { d.engine.node.SetPeer(now, c, &d.engine.out) })
 }
@@ -169,11 +195,11 @@ func (d *Daemon) lookUp(ctx context.Context, st *peerState) {
 		return
 	}
 	st.pending = true
-	section := st.conf.Section
+	id := peerID(st.conf)
 	go func() {
 		addrs, err := resolve(ctx, e.Host)
 		select {
-		case d.resolved <- resolution{section, addrs, err}:
+		case d.resolved <- resolution{id, addrs, err}:
 		case <-ctx.Done():
 		}
 	}()
@@ -182,7 +208,7 @@ func (d *Daemon) lookUp(ctx context.Context, st *peerState) {
 // gotAddrs takes the outcome of a look-up. Addresses inside the overlay are
 // refused: a link cannot run over itself.
 func (d *Daemon) gotAddrs(ctx context.Context, r resolution) {
-	st := d.peers[r.section]
+	st := d.peers[r.peer]
 	if st == nil {
 		return
 	}
@@ -196,7 +222,7 @@ func (d *Daemon) gotAddrs(ctx context.Context, r resolution) {
 			why = r.err.Error()
 		}
 		if !st.placed {
-			d.problem("peer "+r.section, fmt.Sprintf("peer %s: %s", r.section, why))
+			d.problem("peer "+r.peer, fmt.Sprintf("peer %s: %s", st.conf.Section, why))
 		}
 		return
 	}
@@ -208,6 +234,6 @@ func (d *Daemon) gotAddrs(ctx context.Context, r resolution) {
 	e, _ := st.conf.Endpoint()
 	to := d.linkAddrs(st.link, addrs, e.Port)
 	if len(to) > 0 {
-		d.engine.do(ctx, func(now mono.Time) { d.engine.node.SetPeerAddrs(now, r.section, to, &d.engine.out) })
+		d.engine.do(ctx, func(now mono.Time) { d.engine.node.SetPeerAddrs(now, r.peer, to, &d.engine.out) })
 	}
 }

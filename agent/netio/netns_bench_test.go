@@ -132,3 +132,42 @@ func BenchmarkNetNSTUNDeliver(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNetNSPacket sends frames over a veth pair and receives them, all on
+// one thread.
+func BenchmarkNetNSPacket(b *testing.B) {
+	for _, size := range []int{64, 1200} {
+		b.Run(fmt.Sprintf("copy/size=%d", size), func(b *testing.B) {
+			s := newSpace(b)
+			var tx, rx *Packet
+			s.run(b, func() error { return addVeth("ed-a", "ed-b") })
+			s.run(b, func() error { return vethUp("ed-a", "ed-b") })
+			s.run(b, func() (err error) { tx, err = OpenPacket("ed-a", 0xfc00, PacketOptions{Batch: 64}); return err })
+			s.run(b, func() (err error) { rx, err = OpenPacket("ed-b", 0xfc00, PacketOptions{Batch: 64}); return err })
+			defer tx.Close()
+			defer rx.Close()
+			out, in := newBufs(64), newBufs(64)
+			for _, v := range out {
+				v.Set(fill(size, 1))
+				v.Addr = pkt.MACAddr(rx.HardwareAddr())
+			}
+			b.ReportAllocs()
+			n := 0
+			for b.Loop() {
+				k, err := tx.WriteBatch(out)
+				if err != nil || k != len(out) {
+					b.Fatal(k, err)
+				}
+				for k > 0 {
+					g, err := rx.ReadBatch(in)
+					if err != nil {
+						b.Fatal(err)
+					}
+					k -= g
+				}
+				n += len(out)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/packet")
+		})
+	}
+}

@@ -4,12 +4,14 @@ package netio
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -86,6 +88,47 @@ func addIP6(name string, p netip.Prefix) error {
 	return nil
 }
 
+// vethUp brings a pair up and waits until the kernel uses it: between the
+// carrier's coming and that, frames are accepted and lost without an error.
+func vethUp(a, b string) error {
+	if err := errors.Join(ifup(a, 0), ifup(b, 0)); err != nil {
+		return err
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		i, err := net.InterfaceByName(a)
+		j, err2 := net.InterfaceByName(b)
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		if i.Flags&j.Flags&net.FlagRunning != 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.New("the veth pair has no carrier")
+		}
+	}
+}
+
+// reachable waits until the kernel takes packets for its new address a: the
+// route to it is made by a worker.
+func reachable(a netip.Addr) error {
+	c, err := net.ListenUDP("udp6", net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0)))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range 1000 {
+		if _, err := c.WriteTo([]byte("x"), c.LocalAddr()); err != nil {
+			return err
+		}
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		if _, _, err := c.ReadFrom(make([]byte, 9)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%v stays unreachable", a)
+}
+
 // rtAttr is one netlink attribute.
 func rtAttr(typ uint16, v []byte) []byte {
 	p := binary.NativeEndian.AppendUint16(nil, uint16(4+len(v)))
@@ -106,7 +149,8 @@ func (s *space) newTUN(t testing.TB, o TUNOptions, addr string) (u *TUN) {
 		if addr == "" {
 			return nil
 		}
-		return addIP6(o.Name, netip.MustParsePrefix(addr))
+		p := netip.MustParsePrefix(addr)
+		return errors.Join(addIP6(o.Name, p), reachable(p.Addr()))
 	})
 	t.Cleanup(func() { u.Close() })
 	return u

@@ -34,7 +34,7 @@ type Packet struct {
 	// reader only
 	rx   *receiver
 	riov []unix.Iovec
-	down bool       // the device was down; until something arrives, ask if it still exists
+	down downState
 	mu   sync.Mutex // guards tx
 	tx   *sender
 
@@ -107,9 +107,19 @@ func (p *Packet) Close() error {
 	return p.conn.Close()
 }
 
+// downState follows a device that went down. The kernel tells a packet socket
+// so, but not that the device was removed after that. So the reader asks from
+// time to time, until a frame arrives that cannot be older than the news.
+type downState uint8
+
+const (
+	isUp     downState = iota
+	wentDown           // there may be frames in the queue from before
+	drained            // since then the queue was empty: a frame means that it is up
+)
+
 // downPoll is how often a reader whose device is down looks whether it still
-// exists. The kernel tells a packet socket that its device went down, but not
-// that it was removed after that.
+// exists.
 const downPoll = time.Second
 
 // ReadBatch implements Conn. It may change the order of the pointers in bufs.
@@ -124,31 +134,34 @@ func (p *Packet) ReadBatch(bufs []*pkt.Buf) (int, error) {
 		for i, b := range bufs[:k] {
 			setIov(&p.riov[i], b.Room())
 		}
-		if p.down {
+		if p.down != isUp {
 			_ = p.conn.SetReadDeadline(time.Now().Add(downPoll))
 		}
 		got, e, err := p.rx.recv(k, true)
-		if p.down {
+		if p.down != isUp {
 			_ = p.conn.SetReadDeadline(time.Time{})
 		}
 		switch {
 		case p.closed.Load():
 			return 0, errClosed
-		case p.down && (e != 0 || err != nil) && p.gone():
+		case p.down != isUp && (e != 0 || err != nil) && p.gone():
 			return 0, ErrLinkGone
-		case p.down && isTimeout(err):
+		case p.down != isUp && isTimeout(err):
+			p.down = drained
 		case err != nil:
 			return 0, err
 		case e == unix.ENETDOWN:
 			p.rxErrors.Add(1)
-			p.down = true
+			p.down = wentDown
 		case e != 0:
 			p.rxErrors.Add(1)
 			if try++; try == maxReadErrors {
 				return 0, explain("packet receive", e)
 			}
 		default:
-			p.down = false
+			if p.down == drained {
+				p.down = isUp
+			}
 			if n := p.take(bufs, got); n > 0 {
 				return n, nil
 			}

@@ -271,7 +271,7 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 			// It was restarted. The old session keeps working until
 			// the new one does: a forged beacon costs us a handshake.
 			p.password = beacon.Password
-			p.ca.UpdateAuth(p.password[:], p.beaconLoginFor(beacon.Version))
+			p.ca.UpdateAuth(p.password[:], "")
 			n.renew(now, p, out)
 		}
 		return
@@ -286,21 +286,13 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 		return
 	}
 	p.version, p.password = beacon.Version, beacon.Password
-	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{
-		Key: beacon.Key, Password: p.password[:], Login: p.beaconLoginFor(beacon.Version),
-		Noise: useNoise(beacon.Version),
-	}, now)
+	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: beacon.Key, Password: p.password[:]}, now)
 	n.knock(now, p, out)
 }
 
-// beaconLoginFor returns the login that goes with a beacon's password: older
-// nodes are addressed by the password alone.
-func (p *Peer) beaconLoginFor(version uint32) string {
-	if useNoise(version) {
-		return beaconLogin
-	}
-	return ""
-}
-
-// useNoise reports whether a peer of that version is spoken to by Noise.
-func useNoise(version uint32) bool { return Protocol >= 22 && version >= 22 }
+// useNoise reports whether a configured peer is dialled with Noise: if the
+// configuration says that it speaks version 22 or later. Peers found by
+// beacons are dialled the legacy way, as stock nodes do: both ends dial there,
+// and a Noise link is to be dialled from one side only. Noise from others is
+// answered in any case.
+func useNoise(version uint32) bool { return version >= 22 }

@@ -29,7 +29,7 @@ import (
 
 // Protocol is the cjdns protocol version that we announce everywhere: in
 // beacons, pings, messages and announcements.
-const Protocol = 20
+const Protocol = 22
 
 // Bounds of the tables. Each is shown with its use in Status.Tables.
 const (
@@ -113,7 +113,7 @@ func New(cfg Config, now mono.Time) *Node {
 		icmps:       bucket{rate: 50, burst: 50},
 		scratch:     make([]byte, 0, 2048),
 	}
-	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand}
+	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand, Version: Protocol}
 	n.ports.Set(switchcore.Self, switchcore.Up)
 	n.beacon = cjdns.Beacon{Version: Protocol, Key: cfg.Identity.Public}
 	cfg.Rand(n.beacon.Password[:])
@@ -122,6 +122,11 @@ func New(cfg Config, now mono.Time) *Node {
 	_ = n.users.Set(cryptoauth.User{Name: beaconLogin, Password: n.beacon.Password[:]})
 	return n
 }
+
+// SetWall tells the time of day, seconds since 1970 and nanoseconds. Noise
+// handshakes carry it; nothing else looks at it. It may be wrong, but should
+// grow.
+func (n *Node) SetWall(sec int64, nsec uint32) { n.ca.Wall = cryptoauth.WallTime{Sec: sec, Nsec: nsec} }
 
 // Out gathers what a step wants done. It belongs to the caller, who carries
 // it out and resets it between steps.

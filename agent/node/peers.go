@@ -517,7 +517,7 @@ func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 	case old.conf != nil:
 		old.ca.UpdateAuth([]byte(old.conf.Password), old.conf.Login)
 	case old.source == sourceBeacon:
-		old.ca.UpdateAuth(old.password[:], old.beaconLoginFor(old.version))
+		old.ca.UpdateAuth(old.password[:], "")
 	}
 	old.lastIn, old.asking, old.handshakes = now, mono.Never, old.handshakes+p.handshakes
 	if old.source == sourceRemembered {

@@ -464,9 +464,18 @@ func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control,
 		if s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextPing {
 			continue
 		}
-		if c.Code == cjdns.ErrorUndeliverable || c.Code == cjdns.ErrorMalformedAddress || c.Code == cjdns.ErrorReturnPathInvalid {
+		switch c.Code {
+		case cjdns.ErrorUndeliverable, cjdns.ErrorMalformedAddress, cjdns.ErrorReturnPathInvalid:
 			s.NextPing = now.Add(sessionAnswer)
 			n.reroute(now, s)
+		case cjdns.ErrorAuthentication, cjdns.ErrorInvalid, cjdns.ErrorUnhandled:
+			// The other end does not know the session (any more).
+			if now >= s.NextRenew {
+				s.NextRenew = now.Add(sessionPause)
+				s.NextPing = now.Add(sessionAnswer)
+				s.CA.Renew(now)
+				n.askNode(now, s, s.Path, out)
+			}
 		}
 	}
 	n.flush(now, out)

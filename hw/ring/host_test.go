@@ -146,7 +146,7 @@ func wrap(t *testing.T, n *net, bin, wrapper string) string {
 
 func TestMissingTUN(t *testing.T) {
 	// ip netns exec gives each program mounts of its own
-	relaysWithout(t, `mount --bind /dev/null /dev/net/tun && exec PROGRAM "$@"`, "/dev/net/tun")
+	relaysWithout(t, `mount -t tmpfs none /dev/net && exec PROGRAM "$@"`, "/dev/net/tun")
 }
 
 func TestMissingPrivilege(t *testing.T) {

@@ -18,9 +18,10 @@ const pingStep = 20 * time.Millisecond
 // hole pings from one host to another while event happens, and returns the
 // longest time without an answer after it began. If event returns a time, the
 // hole is counted from there: the instant at which the network was whole again.
-func hole(t *testing.T, from, to *rig.Host, event func() (whole time.Time)) time.Duration {
+// lasts is how long event takes.
+func hole(t *testing.T, from, to *rig.Host, lasts time.Duration, event func() (whole time.Time)) time.Duration {
 	t.Helper()
-	const count = 350 // 7 s
+	count := int((time.Second + lasts + maxGap + 500*time.Millisecond) / pingStep)
 	g := from.Node.PingWhile(to.IP(), count, pingStep)
 	time.Sleep(time.Second)
 	begin := time.Now()
@@ -51,10 +52,10 @@ func hole(t *testing.T, from, to *rig.Host, event func() (whole time.Time)) time
 // recovers measures a hole up to three times, because other programs share the
 // machine, and fails if it is never short enough. event must leave the network
 // so that it can happen again.
-func recovers(t *testing.T, from, to *rig.Host, event func() time.Time) {
+func recovers(t *testing.T, from, to *rig.Host, lasts time.Duration, event func() time.Time) {
 	t.Helper()
 	for range 3 {
-		gap := hole(t, from, to, event)
+		gap := hole(t, from, to, lasts, event)
 		t.Logf("pings flow again after %v", gap.Round(time.Millisecond))
 		if gap < maxGap {
 			return
@@ -67,13 +68,16 @@ func recovers(t *testing.T, from, to *rig.Host, event func() time.Time) {
 func TestRecoverRestart(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
-		dialer bool // who restarts
-		kill   bool // or ends with SIGTERM
+		dialer bool          // who restarts
+		kill   bool          // or ends with SIGTERM
+		away   time.Duration // between end and start
 	}{
-		{"dialer killed", true, true},
-		{"listener killed", false, true},
-		{"dialer ends", true, false},
-		{"listener ends", false, false},
+		{"dialer killed", true, true, 0},
+		{"listener killed", false, true, 0},
+		{"dialer ends", true, false, 0},
+		{"listener ends", false, false, 0},
+		{"dialer away", true, true, 3 * time.Second},
+		{"listener away", false, true, 3 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := newNet(t)
@@ -85,14 +89,18 @@ func TestRecoverRestart(t *testing.T) {
 				from, to = b, a
 			}
 			mustPing(t, from, to, rig.PingOpts{})
-			recovers(t, from, to, func() time.Time {
+			recovers(t, from, to, tc.away, func() (whole time.Time) {
 				if tc.kill {
 					to.Proc.Kill()
 				} else if err := to.Proc.Stop(); err != nil {
 					t.Errorf("the agent ends with %v", err)
 				}
+				if tc.away > 0 {
+					time.Sleep(tc.away)
+					whole = time.Now()
+				}
 				to.Start()
-				return time.Time{}
+				return whole
 			})
 		})
 	}
@@ -109,7 +117,7 @@ func TestRecoverRestartOnSegment(t *testing.T) {
 	}
 	startAll(a, b)
 	reach(t, a, b, 10*time.Second)
-	recovers(t, a, b, func() time.Time {
+	recovers(t, a, b, 0, func() time.Time {
 		b.Restart()
 		return time.Time{}
 	})
@@ -122,7 +130,7 @@ func TestRecoverRestartInTheMiddle(t *testing.T) {
 	n.chain(a, m, c)
 	startAll(a, m, c)
 	reach(t, a, c, 10*time.Second)
-	recovers(t, a, c, func() time.Time {
+	recovers(t, a, c, 0, func() time.Time {
 		m.Restart()
 		return time.Time{}
 	})
@@ -145,14 +153,14 @@ func TestRecoverNewAddress(t *testing.T) {
 		a, b := n.udpPair(false, false)
 		startAll(a, b)
 		reach(t, b, a, 5*time.Second)
-		recovers(t, b, a, renumber(a, "eb", addrA, "10.9.0.3/24"))
+		recovers(t, b, a, 0, renumber(a, "eb", addrA, "10.9.0.3/24"))
 	})
 	t.Run("listener, dialled by a fixed address", func(t *testing.T) {
 		n := newNet(t)
 		a, b := n.udpPair(false, false)
 		startAll(a, b)
 		reach(t, a, b, 5*time.Second)
-		recovers(t, a, b, renumber(b, "ea", addrB, "10.9.0.4/24"))
+		recovers(t, a, b, 0, renumber(b, "ea", addrB, "10.9.0.4/24"))
 	})
 	t.Run("listener, dialled by name", func(t *testing.T) {
 		n := newNet(t)
@@ -163,7 +171,7 @@ func TestRecoverNewAddress(t *testing.T) {
 		startAll(a, b)
 		reach(t, a, b, 5*time.Second)
 		move, i := renumber(b, "ea", addrB, "10.9.0.4/24"), 0
-		recovers(t, a, b, func() time.Time {
+		recovers(t, a, b, 0, func() time.Time {
 			i = 1 - i
 			a.Node.Hosts(names[i])
 			return move()
@@ -178,7 +186,7 @@ func TestRecoverNewAddress(t *testing.T) {
 		startAll(a, b)
 		reach(t, a, b, 5*time.Second)
 		move, i := renumber(b, "ea", addrB, "10.9.0.4/24"), 0
-		recovers(t, a, b, func() time.Time {
+		recovers(t, a, b, 0, func() time.Time {
 			i = 1 - i
 			b.Proc.Kill()
 			a.Node.Hosts(names[i])
@@ -205,7 +213,7 @@ func TestRecoverNewPort(t *testing.T) {
 			}
 			reach(t, from, to, 5*time.Second)
 			i := 0
-			recovers(t, from, to, func() time.Time {
+			recovers(t, from, to, 0, func() time.Time {
 				i = 1 - i
 				udpSpec(to, ports[i])
 				to.Restart()
@@ -229,6 +237,8 @@ func TestRecoverNATPort(t *testing.T) {
 	n.Veth(rig.End{Node: b.Node, Dev: "eth0", Addr: addrB}, rig.End{Node: nat, Dev: "out", Addr: addrA})
 	a.Node.IP("route", "add", "default", "via", "192.168.9.1")
 	nat.Sysctl("ipv4/ip_forward", "1")
+	nat.Sysctl("netfilter/nf_conntrack_udp_timeout", "2")
+	nat.Sysctl("netfilter/nf_conntrack_udp_timeout_stream", "2")
 	port := 0
 	remap := func() time.Time {
 		port++
@@ -237,14 +247,13 @@ func TestRecoverNATPort(t *testing.T) {
 		if out, err := nat.Run(context.Background(), "sh", "-c", "nft flush ruleset && nft '"+rules+"'"); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		// Connections that are known keep their port; so they are made to end.
+		// A known connection keeps its port until it has been silent for its
+		// time-out, in both directions.
 		nat.IP("link", "set", "in", "down")
-		nat.Sysctl("netfilter/nf_conntrack_udp_timeout", "1")
-		nat.Sysctl("netfilter/nf_conntrack_udp_timeout_stream", "1")
-		time.Sleep(2100 * time.Millisecond)
+		nat.IP("link", "set", "out", "down")
+		time.Sleep(2500 * time.Millisecond)
+		nat.IP("link", "set", "out", "up")
 		nat.IP("link", "set", "in", "up")
-		nat.Sysctl("netfilter/nf_conntrack_udp_timeout", "30")
-		nat.Sysctl("netfilter/nf_conntrack_udp_timeout_stream", "30")
 		return time.Now()
 	}
 	remap()
@@ -254,7 +263,7 @@ func TestRecoverNATPort(t *testing.T) {
 	startAll(a, b)
 	reach(t, a, b, 5*time.Second)
 	before, _ := b.Peer(a.ID.Key)
-	recovers(t, a, b, remap)
+	recovers(t, a, b, 2600*time.Millisecond, remap)
 	if after, _ := b.Peer(a.ID.Key); after.LLAddr == before.LLAddr {
 		t.Errorf("b sees a at %s as before: the port did not change", after.LLAddr)
 	}
@@ -262,10 +271,11 @@ func TestRecoverNATPort(t *testing.T) {
 
 // TestRecoverInterface: a device goes down, or vanishes, and comes back.
 func TestRecoverInterface(t *testing.T) {
+	const down = 1500 * time.Millisecond
 	flap := func(h *rig.Host, dev string) func() time.Time {
 		return func() time.Time {
 			h.Node.IP("link", "set", dev, "down")
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(down)
 			h.Node.IP("link", "set", dev, "up")
 			return time.Now()
 		}
@@ -275,17 +285,17 @@ func TestRecoverInterface(t *testing.T) {
 		a, b := n.udpPair(false, false)
 		startAll(a, b)
 		reach(t, a, b, 5*time.Second)
-		recovers(t, a, b, flap(b, "ea"))
+		recovers(t, a, b, down, flap(b, "ea"))
 	})
 	t.Run("UDP, gone and made anew", func(t *testing.T) {
 		n := newNet(t)
 		a, b := n.udpPair(false, false)
 		startAll(a, b)
 		reach(t, a, b, 5*time.Second)
-		recovers(t, a, b, func() time.Time {
+		recovers(t, a, b, down, func() time.Time {
 			end := rig.End{Node: b.Node, Dev: "ea", Addr: addrB}
 			end.Unplug()
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(down)
 			n.Veth(rig.End{Node: a.Node, Dev: "eb", Addr: addrA}, end)
 			return time.Now()
 		})
@@ -295,17 +305,17 @@ func TestRecoverInterface(t *testing.T) {
 		a, b := n.ethPair()
 		startAll(a, b)
 		reach(t, a, b, 10*time.Second)
-		recovers(t, a, b, flap(b, "ea"))
+		recovers(t, a, b, down, flap(b, "ea"))
 	})
 	t.Run("Ethernet, gone and made anew", func(t *testing.T) {
 		n := newNet(t)
 		a, b := n.ethPair()
 		startAll(a, b)
 		reach(t, a, b, 10*time.Second)
-		recovers(t, a, b, func() time.Time {
+		recovers(t, a, b, down, func() time.Time {
 			end := rig.End{Node: b.Node, Dev: "ea"}
 			end.Unplug()
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(down)
 			n.Veth(rig.End{Node: a.Node, Dev: "eb"}, end)
 			return time.Now()
 		})

@@ -183,7 +183,11 @@ func checkIdentity(store *config.Store, path string, c *config.Config) (id *cryp
 		return nil, nil, nil
 	}
 	if id, err = cryptoauth.NewIdentity(key); err != nil {
-		return nil, nil, []config.Problem{{File: path, Key: "privateKey", Text: err.Error()}}
+		p := config.Problem{File: c.Main.KeyFile, Text: err.Error()}
+		if c.PrivateKey == key {
+			p.File, p.Key = path, "privateKey"
+		}
+		return nil, nil, []config.Problem{p}
 	}
 	if !c.PublicKey.IsZero() && c.PublicKey != id.Public {
 		warnings = append(warnings, config.Problem{File: path, Key: "publicKey", Text: fmt.Sprintf("privateKey belongs to %s, which counts", id.Public)})

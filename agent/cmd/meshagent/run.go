@@ -38,6 +38,9 @@ func (a *app) runCommand() *ffcli.Command {
 }
 
 func (a *app) runAgent(ctx context.Context, path string) error {
+	if err := a.checkAlone(path); err != nil {
+		return err
+	}
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
 	err := daemon.Run(ctx, daemon.Options{
@@ -55,6 +58,23 @@ func (a *app) runAgent(ctx context.Context, path string) error {
 		return nil // procd and systemd are not to try again
 	}
 	return err
+}
+
+// checkAlone ends a second agent with the same socket before it touches links,
+// devices and firewall of the first.
+func (a *app) checkAlone(path string) error {
+	socket := a.socket
+	if socket == "" {
+		loaded, err := config.Open(path).Load()
+		if err != nil {
+			return err
+		}
+		if !loaded.Config.Main.Enabled {
+			return nil
+		}
+		socket = loaded.Config.Main.Socket
+	}
+	return admin.CheckFree(socket)
 }
 
 // serve answers on the socket until ctx ends, and reloads on SIGHUP.
