@@ -140,8 +140,6 @@ func BenchmarkNetNSPacket(b *testing.B) {
 		b.Run(fmt.Sprintf("copy/size=%d", size), func(b *testing.B) {
 			s := newSpace(b)
 			var tx, rx *Packet
-			s.run(b, func() error { return addVeth("ed-a", "ed-b") })
-			s.run(b, func() error { return vethUp("ed-a", "ed-b") })
 			s.run(b, func() (err error) { tx, err = OpenPacket("ed-a", 0xfc00, PacketOptions{Batch: 64}); return err })
 			s.run(b, func() (err error) { rx, err = OpenPacket("ed-b", 0xfc00, PacketOptions{Batch: 64}); return err })
 			defer tx.Close()

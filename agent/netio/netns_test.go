@@ -342,8 +342,6 @@ func TestNetNSPacket(t *testing.T) {
 	s := newSpace(t)
 	var a, b *Packet
 	var other *Packet
-	s.run(t, func() error { return addVeth("ed-a", "ed-b") })
-	s.run(t, func() error { return vethUp("ed-a", "ed-b") })
 	s.run(t, func() (err error) { a, err = OpenPacket("ed-a", 0xfc00, PacketOptions{Batch: 8}); return err })
 	s.run(t, func() (err error) { b, err = OpenPacket("ed-b", 0xfc00, PacketOptions{Batch: 8}); return err })
 	s.run(t, func() (err error) { other, err = OpenPacket("ed-b", 0x4305, PacketOptions{}); return err })

@@ -88,25 +88,30 @@ func addIP6(name string, p netip.Prefix) error {
 	return nil
 }
 
-// vethUp brings a pair up and waits until the kernel uses it: between the
-// carrier's coming and that, frames are accepted and lost without an error.
-func vethUp(a, b string) error {
-	if err := errors.Join(ifup(a, 0), ifup(b, 0)); err != nil {
-		return err
+// openVeth makes a veth pair ed-a, ed-b and a packet socket on each end. It
+// returns when frames pass: for a moment after the carrier has come, the
+// kernel accepts them and loses them without an error.
+func (s *space) openVeth(t testing.TB, o PacketOptions) (a, b *Packet) {
+	t.Helper()
+	s.run(t, func() error { return addVeth("ed-a", "ed-b") })
+	s.run(t, func() error { return errors.Join(ifup("ed-a", 0), ifup("ed-b", 0)) })
+	s.run(t, func() (err error) { a, err = OpenPacket("ed-a", 0xfc00, o); return err })
+	s.run(t, func() (err error) { b, err = OpenPacket("ed-b", 0xfc00, o); return err })
+	t.Cleanup(func() { a.Close(); b.Close() })
+	frame := bufOf(fill(60, 0))
+	frame.Addr = pkt.MACAddr(b.HardwareAddr())
+	for range 50 {
+		if n, err := a.WriteBatch([]*pkt.Buf{frame}); n == 1 && err == nil {
+			_ = b.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+			n, err := b.ReadBatch(newBufs(1))
+			_ = b.conn.SetReadDeadline(time.Time{})
+			if n == 1 && err == nil {
+				return a, b
+			}
+		}
 	}
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		i, err := net.InterfaceByName(a)
-		j, err2 := net.InterfaceByName(b)
-		if err := errors.Join(err, err2); err != nil {
-			return err
-		}
-		if i.Flags&j.Flags&net.FlagRunning != 0 {
-			return nil
-		}
-		if time.Now().After(end) {
-			return errors.New("the veth pair has no carrier")
-		}
-	}
+	t.Fatal("no frame passes the veth pair")
+	return nil, nil
 }
 
 // reachable waits until the kernel takes packets for its new address a: the

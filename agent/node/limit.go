@@ -50,14 +50,27 @@ type bucket struct {
 	last        mono.Time
 }
 
-// take takes one token and reports whether there was one.
-func (b *bucket) take(now mono.Time) bool {
-	const token = 1e6
+// token is one token, in millionths.
+const token = 1e6
+
+// fill gives back the tokens that time has brought.
+func (b *bucket) fill(now mono.Time) {
 	if d := now.Sub(b.last); d > 0 {
 		b.last = now
-		// A second at most: the product must not overflow.
+		// No longer than it takes to fill: the product must not overflow.
 		b.used = max(0, b.used-min(int64(d), b.burst*1e9/b.rate)*b.rate/1000)
 	}
+}
+
+// scarce reports whether more than half of the tokens are gone.
+func (b *bucket) scarce(now mono.Time) bool {
+	b.fill(now)
+	return b.used > b.burst*token/2
+}
+
+// take takes one token and reports whether there was one.
+func (b *bucket) take(now mono.Time) bool {
+	b.fill(now)
 	if b.used+token > b.burst*token {
 		return false
 	}

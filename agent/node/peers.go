@@ -357,6 +357,21 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 			return
 		}
 	}
+	if noise {
+		key = cjdns.Key{} // it is encrypted; the session will tell
+		// Under load, only who can be reached at its address is worth a key
+		// agreement: it gets a cookie to show.
+		cookie, err := n.ca.CheckNoise(now, b, n.handshakes.scarce(now))
+		if err != nil {
+			n.countAuth(err)
+			n.drop(b, dropAuth, out)
+			return
+		}
+		if cookie {
+			n.transmit(l, b, out)
+			return
+		}
+	}
 	if !n.sources.take(now, b.Addr) || !n.handshakes.take(now) {
 		n.drop(b, dropBusy, out)
 		return

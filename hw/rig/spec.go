@@ -51,6 +51,7 @@ type PeerSpec struct {
 	Dev             string // of Spec.Eth, for a MAC
 	Key             cjdns.Key
 	Login, Password string
+	Version         int // protocol version that the peer is known to speak; 0: none is given
 }
 
 // PasswordSpec lets others in.
@@ -92,12 +93,20 @@ func (s Spec) uci(h *Host) string {
 	}
 	for i, p := range s.Peers {
 		section(&b, "peer", fmt.Sprintf("peer%d", i), "address", p.Address, "interface", p.Dev,
-			"public_key", p.Key.String(), "login", p.Login, "password", p.Password)
+			"public_key", p.Key.String(), "login", p.Login, "password", p.Password, "version", version(p.Version))
 	}
 	for i, p := range s.Passwords {
 		section(&b, "password", fmt.Sprintf("password%d", i), "name", p.Login, "password", p.Password)
 	}
 	return b.String() + strings.Join(s.Extra, "\n") + "\n"
+}
+
+// version writes a protocol version, or nothing if it is not known.
+func version(v int) string {
+	if v == 0 {
+		return ""
+	}
+	return fmt.Sprint(v)
 }
 
 // devices are those that beacons go out on.

@@ -192,3 +192,19 @@ func TestNothingInClear(t *testing.T) {
 	default:
 	}
 }
+
+// TestSlowLink: answers take longer than the time after which an agent begins
+// to doubt its peer. It may doubt, but not tear down what works.
+func TestSlowLink(t *testing.T) {
+	n := newNet(t)
+	a, b, m := n.mediumPair(10)
+	m.Set(rig.Both, rig.Fault{Delay: 700 * time.Millisecond})
+	startAll(a, b)
+	mustPeer(t, a, b, 20*time.Second)
+	slow := rig.PingOpts{Count: 30, Interval: 200 * time.Millisecond, Wait: 5 * time.Second}
+	mustPing(t, a, b, slow) // the first ones wait for the session
+	res, err := a.Node.Ping(context.Background(), b.IP(), slow)
+	if err != nil || res.Received != res.Sent {
+		t.Errorf("%d of %d came back over a slow link, %v", res.Received, res.Sent, err)
+	}
+}
