@@ -4,8 +4,10 @@ import (
 	"crypto/subtle"
 	"encoding/binary"
 
-	"golang.org/x/crypto/poly1305"      //nolint:staticcheck // secretbox cannot work in place
-	"golang.org/x/crypto/salsa20/salsa" //nolint:staticcheck // the same
+	//lint:ignore SA1019 secretbox, which is to be used instead, cannot work in place
+	"golang.org/x/crypto/poly1305"
+	//lint:ignore SA1019 the same
+	"golang.org/x/crypto/salsa20/salsa"
 
 	"github.com/meshagent/meshagent/agent/pkt"
 )

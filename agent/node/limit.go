@@ -1,6 +1,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -51,14 +53,14 @@ type bucket struct {
 }
 
 // token is one token, in millionths.
-const token = 1e6
+const token = 1_000_000
 
 // fill gives back the tokens that time has brought.
 func (b *bucket) fill(now mono.Time) {
 	if d := now.Sub(b.last); d > 0 {
 		b.last = now
 		// No longer than it takes to fill: the product must not overflow.
-		b.used = max(0, b.used-min(int64(d), b.burst*1e9/b.rate)*b.rate/1000)
+		b.used = max(0, b.used-min(int64(d), b.burst*int64(time.Second)/b.rate)*b.rate/1000)
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
@@ -37,21 +36,20 @@ type flying struct {
 }
 
 type host struct {
-	w     *world
-	name  string
-	id    *cryptoauth.Identity
-	node  *Node
-	out   Out
-	pool  pkt.Pool
-	addr  pkt.Addr // of its UDP socket
-	mac   pkt.Addr
-	segs  []int // Ethernet segment by link index; 0 means UDP
-	got   [][]byte
-	reps  []Reply
-	evs   []Event
-	asks  []Ask
-	dead  bool
-	start mono.Time // of its clock
+	w    *world
+	name string
+	id   *cryptoauth.Identity
+	node *Node
+	out  Out
+	pool pkt.Pool
+	addr pkt.Addr // of its UDP socket
+	mac  pkt.Addr
+	segs []int // Ethernet segment by link index; 0 means UDP
+	got  [][]byte
+	reps []Reply
+	evs  []Event
+	asks []Ask
+	dead bool
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -260,10 +258,4 @@ func (h *host) up(to *host) bool {
 		}
 	}
 	return false
-}
-
-// label returns the path of the session of h with to.
-func (h *host) label(to *host) cjdns.Label {
-	l, _ := h.node.Path(h.w.now, to.id.IP)
-	return l
 }

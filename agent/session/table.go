@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
@@ -136,7 +137,7 @@ func (t *Table) Drop(s *Session) {
 
 // graceUnused is how long an established session is safe from eviction after
 // its last use: strangers cannot push out sessions that carry traffic.
-const graceUnused = 10e9
+const graceUnused = 10 * time.Second
 
 // victim names the session to drop for a new one: the oldest that never
 // became established, else the one idle for longest, but none that local
