@@ -24,6 +24,15 @@ func ProbeNoise(b []byte) bool {
 	return len(b) >= least && binary.BigEndian.Uint32(b) == noiseControl && binary.LittleEndian.Uint32(b[4:]) == 1
 }
 
+// IsNoiseControl reports whether b has the size of a control message of the
+// Noise variant: initiation, response or cookie.
+func IsNoiseControl(b []byte) bool {
+	if len(b) == responseLen || len(b) == cookieLen {
+		return binary.BigEndian.Uint32(b) == noiseControl
+	}
+	return ProbeNoise(b)
+}
+
 // IsHandshake reports whether b begins like a handshake packet of either
 // kind: opening it may cost a key agreement.
 func IsHandshake(b []byte) bool {

@@ -218,6 +218,38 @@ func (s *Session) retire(now mono.Time) {
 	s.cur, s.prev = nil, s.cur
 }
 
+// Knows reports whether b is a traffic packet of the current transport, newer
+// than all that came before: then its sender is the peer, wherever it comes
+// from. Nothing changes but b, which is spoilt.
+func (s *Session) Knows(b *pkt.Buf) bool {
+	if s.cur == nil || !s.cur.confirmed {
+		return false
+	}
+	n, ok := s.cur.open(b)
+	return ok && n > s.cur.win.max
+}
+
+// ProvesKey reports whether b is a hello that only the owner of the peer's
+// permanent key can have made, be it a replay. It costs one pass over b, as
+// the agreement of the permanent keys is kept. b is spoilt.
+func (s *Session) ProvesKey(b *pkt.Buf) bool {
+	p := b.Bytes()
+	h, err := cjdns.ParseCryptoHeader(p)
+	if err != nil || h.State > cjdns.StateRepeatHello || !s.known || h.Key != s.key {
+		return false
+	}
+	user, bad := s.cfg.authenticate(&h, false)
+	if bad != 0 {
+		return false
+	}
+	raw, ok := s.perm.get(s.cfg.Self, h.Key)
+	if !ok {
+		return false
+	}
+	secret := handshakeSecret(raw, user.key())
+	return openBox(p[72:], &h.Nonce, &secret)
+}
+
 // Seal encrypts b in place with the current transport. Without one it makes b
 // the payload of the next handshake packet, and starts a handshake if none is
 // open. A Noise handshake carries no payload: b becomes the message, and what

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/admin"
@@ -23,10 +24,12 @@ var _ admin.Backend = (*Daemon)(nil)
 var errStopping = errors.New("the agent is stopping")
 
 // Status implements admin.Backend.
-func (d *Daemon) Status(ctx context.Context) (s node.Status, err error) {
-	if !d.engine.do(ctx, func(now mono.Time) { s = d.engine.node.Status(now) }) {
-		return s, errStopping
+func (d *Daemon) Status(ctx context.Context) (node.Status, error) {
+	got := make(chan node.Status, 1)
+	if !d.engine.do(ctx, func(now mono.Time) { got <- d.engine.node.Status(now) }) {
+		return node.Status{}, errStopping
 	}
+	s := <-got
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.TUN = d.tunInfo
@@ -64,17 +67,15 @@ func parseTarget(s string) (t target, err error) {
 
 // waits connects commands with the replies that the node gives later.
 type waits struct {
-	next uint64
+	next atomic.Uint64
 	m    map[uint64]chan node.Reply // engine goroutine only
 }
 
 // ask runs start on the engine with a fresh id and waits for the reply.
 func (d *Daemon) ask(ctx context.Context, start func(now mono.Time, id uint64)) (node.Reply, error) {
 	ch := make(chan node.Reply, 1)
-	var id uint64
+	id := d.waits.next.Add(1)
 	ok := d.engine.do(ctx, func(now mono.Time) {
-		d.waits.next++
-		id = d.waits.next
 		d.waits.m[id] = ch
 		start(now, id)
 	})
@@ -85,7 +86,8 @@ func (d *Daemon) ask(ctx context.Context, start func(now mono.Time, id uint64)) 
 	case r := <-ch:
 		return r, nil
 	case <-ctx.Done():
-		go d.engine.do(context.WithoutCancel(ctx), func(mono.Time) { delete(d.waits.m, id) })
+		// The reply will come, at the latest when the node gives up, and
+		// finds nobody.
 		return node.Reply{}, ctx.Err()
 	}
 }
@@ -171,7 +173,11 @@ func (d *Daemon) Trace(ctx context.Context, to string) (admin.TraceResult, error
 		}
 		label = r.Label
 		if label == 0 {
-			d.engine.do(ctx, func(now mono.Time) { label, _ = d.engine.node.Path(now, t.ip) })
+			got := make(chan cjdns.Label, 1)
+			if !d.engine.do(ctx, func(now mono.Time) { l, _ := d.engine.node.Path(now, t.ip); got <- l }) {
+				return res, errStopping
+			}
+			label = <-got
 		}
 	}
 	hops := node.Hops(label)
@@ -294,7 +300,7 @@ func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
 	d.apply(ctx)
 	var what []string
 	for _, c := range r.Changes {
-		what = append(what, strings.Join(append([]string{c.Kind, c.Section, c.Action}, c.Options...), " "))
+		what = append(what, strings.Join(strings.Fields(c.Kind+" "+c.Section+" "+c.Action+" "+strings.Join(c.Options, " ")), " "))
 	}
 	d.log.Info("configuration read", "changes", strings.Join(what, ", "))
 	return r, nil
@@ -350,8 +356,9 @@ func (d *Daemon) event(e node.Event) {
 			d.log.Warn("handshake refused", "addr", p.Addr, "err", e.Text)
 		}
 	case node.EventSameKey:
+		d.same.Store(time.Now().Unix())
 		if d.quiet("same key") {
-			d.problem("same-key", fmt.Sprintf("another node at %s uses our key: neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+			d.problem("same-key", fmt.Sprintf("somebody at %s claims our key: if another node has it, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -61,6 +62,8 @@ type Daemon struct {
 	memory memory
 	peers  map[string]*peerState // by peerID
 	addrs  []netip.Prefix        // of this host, as of the last report
+	devs   kernel.Links          // as of the last answer
+	same   atomic.Int64          // unix time of the last claim to have our key
 
 	// Engine only.
 	users map[userID]config.Password
@@ -195,7 +198,10 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			d.check(ctx, d.moved(c.Links))
 			continue
 		case <-tick.C:
-			d.memory.save(d)
+			d.memory.save(d, false)
+			if t := d.same.Load(); t != 0 && time.Now().Unix()-t > 60 {
+				d.problem("same-key", "")
+			}
 		}
 		d.check(ctx, false)
 	}
@@ -204,12 +210,14 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 // apply brings everything to what d.cfg says.
 func (d *Daemon) apply(ctx context.Context) {
 	d.applyUsers(ctx)
+	if len(d.cfg.Supernodes) > 0 {
+		d.log.Warn("supernode sections have no effect yet: paths are found without supernodes")
+	}
 	devs := d.devices()
 	d.links.want(ctx, &d.cfg, devs)
 	d.links.check(ctx, devs)
 	d.tun.check(ctx, d)
 	d.applyPeers(ctx)
-	d.memory.recall(ctx, d)
 }
 
 // check opens what is closed and notices what has changed in the kernel.
@@ -242,14 +250,16 @@ func (d *Daemon) moved(devs kernel.Links) bool {
 	return !first && !same
 }
 
-// devices asks the kernel for its network devices; nil if it does not tell.
+// devices asks the kernel for its network devices; those of the last time if
+// it does not tell.
 func (d *Daemon) devices() kernel.Links {
 	devs, err := kernel.Interfaces()
 	if err != nil {
 		d.problem("devices", "cannot list network devices: "+err.Error())
-		return nil
+		return d.devs
 	}
 	d.problem("devices", "")
+	d.devs = devs
 	return devs
 }
 
@@ -258,7 +268,7 @@ func (d *Daemon) shutdown(ctx context.Context) {
 		d.links.close(s)
 	}
 	d.tun.close(ctx, d)
-	d.memory.save(d)
+	d.memory.save(d, true)
 	d.log.Info("stopped")
 }
 

@@ -49,16 +49,11 @@ type links struct {
 	d       *Daemon
 	sockets []*socket
 	next    uint16
-	freed   []uint16
 }
 
-// index draws a free link index.
+// index draws a link index. None is used twice: frames of the old link may
+// still be under way.
 func (l *links) index() uint16 {
-	if n := len(l.freed); n > 0 {
-		i := l.freed[n-1]
-		l.freed = l.freed[:n-1]
-		return i
-	}
 	l.next++
 	return l.next - 1
 }
@@ -114,9 +109,17 @@ func (l *links) ethDevices(e config.Eth, devs kernel.Links) []string {
 func (l *links) remove(ctx context.Context, s *socket) {
 	l.close(s)
 	l.d.engine.do(ctx, func(now mono.Time) {
-		l.d.engine.node.RemoveLink(now, s.index, &l.d.engine.out)
+		e := l.d.engine
+		e.setConn(s.index, nil)
+		e.setConn(s.beacon, nil)
+		e.node.RemoveLink(now, s.index, &e.out)
 	})
-	l.freed = append(l.freed, s.index, s.beacon)
+	// Peers on it must be told where they are now.
+	for _, st := range l.d.peers {
+		if st.link == s.index {
+			st.placed = false
+		}
+	}
 	s.problem = "removed"
 	s.wg = nil
 }
@@ -208,9 +211,9 @@ func (l *links) open(ctx context.Context, s *socket, devs kernel.Links) error {
 	}
 	rctx, stop := context.WithCancel(ctx)
 	s.stop, s.wg, s.problem = stop, new(sync.WaitGroup), ""
-	l.start(rctx, s, s.conn)
+	l.start(rctx, s, s.conn, s.index)
 	if s.bconn != nil {
-		l.start(rctx, s, s.bconn)
+		l.start(rctx, s, s.bconn, s.beacon)
 	}
 	s.last = l.linkConfig(s, devs)
 	lc, conn, bconn := s.last, s.conn, s.bconn
@@ -220,17 +223,17 @@ func (l *links) open(ctx context.Context, s *socket, devs kernel.Links) error {
 		e.setConn(s.beacon, bconn)
 		e.node.SetLink(now, s.index, lc, &e.out)
 	})
+	l.d.memory.recall(ctx, l.d, s)
 	l.d.log.Info("link is up", "link", s.name(), "bind", s.bind(), "io", s.conn.Caps().Text)
 	return nil
 }
 
-// start reads c on a goroutine of its own. Frames of both sockets of a link
-// come under the index of its data socket.
-func (l *links) start(ctx context.Context, s *socket, c netio.Conn) {
+// start reads c on a goroutine of its own.
+func (l *links) start(ctx context.Context, s *socket, c netio.Conn, index uint16) {
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		err := l.d.engine.read(ctx, c, s.index, false)
+		err := l.d.engine.read(ctx, c, index, false)
 		if ctx.Err() == nil {
 			select {
 			case l.d.broken <- brokenLink{s, err}:

@@ -12,9 +12,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/node"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
 
@@ -27,10 +29,10 @@ const maxRemembered = 64
 //
 // One line a peer: section of the link, address, public key.
 type memory struct {
-	list  []remembered
-	dirty bool
-	// recalled: the peers of the last life have been given to the node.
-	recalled bool
+	list     []remembered
+	dirty    bool
+	recalled map[string]bool // links whose peers the node has been told
+	saved    time.Time
 	failed   bool
 }
 
@@ -72,19 +74,21 @@ func parseMemory(raw []byte) (list []remembered) {
 	return list
 }
 
-// recall gives the peers of the last run to the node, once its links are up.
-func (m *memory) recall(ctx context.Context, d *Daemon) {
-	if m.recalled {
+// recall gives the peers of the last run to the node, when their link is up
+// for the first time.
+func (m *memory) recall(ctx context.Context, d *Daemon, s *socket) {
+	if m.recalled[s.name()] || s.kind != node.LinkUDP {
 		return
 	}
-	m.recalled = true
+	if m.recalled == nil {
+		m.recalled = make(map[string]bool)
+	}
+	m.recalled[s.name()] = true
 	for _, r := range m.list {
-		for _, s := range d.links.sockets {
-			if s.udp.Section == r.link && s.conn != nil {
-				d.engine.do(ctx, func(now mono.Time) {
-					d.engine.node.Remember(now, s.index, pkt.UDPAddr(r.addr, zoneIndex(r.addr.Addr())), r.key, &d.engine.out)
-				})
-			}
+		if r.link == s.name() {
+			d.engine.do(ctx, func(now mono.Time) {
+				d.engine.node.Remember(now, s.index, pkt.UDPAddr(r.addr, zoneIndex(r.addr.Addr())), r.key, &d.engine.out)
+			})
 		}
 	}
 }
@@ -109,12 +113,16 @@ func (m *memory) forget(link string, key cjdns.Key) {
 	m.dirty = m.dirty || len(m.list) != n
 }
 
-// save writes the file if the list has changed.
-func (m *memory) save(d *Daemon) {
-	if !m.dirty || m.failed {
+// savePause is the least time between two writings: a peer that comes and
+// goes must not wear out the flash.
+const savePause = 30 * time.Second
+
+// save writes the file if the list has changed; now without waiting.
+func (m *memory) save(d *Daemon, now bool) {
+	if !m.dirty || m.failed || !now && time.Since(m.saved) < savePause {
 		return
 	}
-	m.dirty = false
+	m.dirty, m.saved = false, time.Now()
 	var b bytes.Buffer
 	for _, r := range m.list {
 		fmt.Fprintf(&b, "%s %s %s\n", r.link, r.addr, r.key)

@@ -38,10 +38,12 @@ type userID struct{ name, password string }
 // that came in with a password that is gone are disconnected.
 func (d *Daemon) applyUsers(ctx context.Context) {
 	want := make(map[userID]config.Password)
+	var order []config.Password
 	for _, p := range d.cfg.Passwords {
 		if p.Enabled {
 			p.Section = ""
 			want[userID{p.Name, p.Password}] = p
+			order = append(order, p) // where logins are equal, the first counts
 		}
 	}
 	d.engine.do(ctx, func(now mono.Time) {
@@ -52,7 +54,8 @@ func (d *Daemon) applyUsers(ctx context.Context) {
 				delete(d.users, id)
 			}
 		}
-		for id, p := range want {
+		for _, p := range order {
+			id := userID{p.Name, p.Password}
 			if _, ok := d.users[id]; ok {
 				continue
 			}
@@ -156,7 +159,11 @@ func (d *Daemon) place(ctx context.Context, st *peerState) {
 	}
 	d.problem("peer "+id, "")
 	st.link, st.placed = c.Link, true
-	d.engine.do(ctx, func(now mono.Time) { d.engine.node.SetPeer(now, c, &d.engine.out) })
+	full := make(chan bool, 1)
+	if d.engine.do(ctx, func(now mono.Time) { full <- !d.engine.node.SetPeer(now, c, &d.engine.out) }) && <-full {
+		st.placed = false // it is tried again
+		d.problem("peer "+id, fmt.Sprintf("peer %s: no room for another peer", p.Section))
+	}
 }
 
 // linkAddrs returns those addresses that the link can reach.

@@ -38,7 +38,7 @@ func (d *Daemon) tunName() string {
 func (t *tunState) check(ctx context.Context, d *Daemon) {
 	if t.open && (t.cfg != d.cfg.TUN || t.inbound != d.cfg.Main.Inbound) {
 		if t.cfg == d.cfg.TUN {
-			t.refence(d)
+			t.refence(ctx, d)
 			return
 		}
 		t.close(ctx, d)
@@ -91,7 +91,8 @@ func (t *tunState) start(ctx context.Context, d *Daemon) error {
 			}
 		}
 	}()
-	d.engine.do(ctx, func(mono.Time) { d.engine.tun = dev })
+	mtu := t.cfg.MTU
+	d.engine.do(ctx, func(mono.Time) { d.engine.tun = dev; d.engine.node.SetMTU(mtu) })
 	d.setTUN(node.TUNStatus{
 		Name: dev.Name(), State: "up", MTU: t.cfg.MTU, Offload: dev.Caps().Text, Inbound: t.inbound.String(),
 	})
@@ -108,18 +109,19 @@ func (t *tunState) fence() (err error) {
 	return err
 }
 
-// refence applies a change of option inbound to the open device.
-func (t *tunState) refence(d *Daemon) {
+// refence applies a change of option inbound to the open device. If it cannot
+// be closed, the device goes: the overlay is not let in unasked.
+func (t *tunState) refence(ctx context.Context, d *Daemon) {
 	t.inbound = d.cfg.Main.Inbound
 	if t.fw != nil {
 		_ = t.fw.Close()
 		t.fw = nil
 	}
 	if err := t.fence(); err != nil {
-		d.problem("firewall", "the overlay side is open: "+err.Error())
+		d.problem("tun", "no overlay for local programs: "+err.Error())
+		t.close(ctx, d)
 		return
 	}
-	d.problem("firewall", "")
 	d.mu.Lock()
 	d.tunInfo.Inbound = t.inbound.String()
 	d.mu.Unlock()

@@ -26,14 +26,15 @@ type FirewallOptions struct {
 // that come in through the TUN device:
 //
 //	chain input    echo requests, ten a second; established and related;
-//	               ICMPv6 errors; the open ports; nothing else
+//	               ICMPv6 errors, ten a second of each type; the open ports;
+//	               nothing else
 //	chain forward  established and related; nothing else
 //
 // It can only forbid. A packet that it accepts still has to pass the tables of
 // the system's own firewall.
 type Firewall struct{ table *nftables.Table }
 
-// Limit of echo requests from the overlay.
+// Limit of ICMPv6 messages that nobody asked for, for each type.
 const (
 	pingsPerSecond = 10
 	pingBurst      = 20
@@ -94,14 +95,14 @@ func inputRules(o FirewallOptions) [][]expr.Any {
 	const echoRequest = 128
 	r := [][]expr.Any{
 		append(icmp6(echoRequest),
-			&expr.Limit{Type: expr.LimitTypePkts, Rate: pingsPerSecond, Unit: expr.LimitTimeSecond, Burst: pingBurst}, accept()),
+			limit(), accept()),
 		append(icmp6(echoRequest), drop()),
 		answers(),
 	}
 	// RFC 4890, 4.3.1: destination unreachable, packet too big, time exceeded,
 	// parameter problem.
 	for _, t := range []byte{1, 2, 3, 4} {
-		r = append(r, append(icmp6(t), accept()))
+		r = append(r, append(icmp6(t), limit(), accept()))
 	}
 	for _, p := range o.TCP {
 		r = append(r, append(port(unix.IPPROTO_TCP, p), accept()))
@@ -110,6 +111,11 @@ func inputRules(o FirewallOptions) [][]expr.Any {
 		r = append(r, append(port(unix.IPPROTO_UDP, p), accept()))
 	}
 	return append(r, []expr.Any{drop()})
+}
+
+// limit matches while its rule is not used too often.
+func limit() expr.Any {
+	return &expr.Limit{Type: expr.LimitTypePkts, Rate: pingsPerSecond, Unit: expr.LimitTimeSecond, Burst: pingBurst}
 }
 
 func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }

@@ -139,11 +139,7 @@ func BenchmarkNetNSPacket(b *testing.B) {
 	for _, size := range []int{64, 1200} {
 		b.Run(fmt.Sprintf("copy/size=%d", size), func(b *testing.B) {
 			s := newSpace(b)
-			var tx, rx *Packet
-			s.run(b, func() (err error) { tx, err = OpenPacket("ed-a", 0xfc00, PacketOptions{Batch: 64}); return err })
-			s.run(b, func() (err error) { rx, err = OpenPacket("ed-b", 0xfc00, PacketOptions{Batch: 64}); return err })
-			defer tx.Close()
-			defer rx.Close()
+			tx, rx := s.openVeth(b, PacketOptions{Batch: 64})
 			out, in := newBufs(64), newBufs(64)
 			for _, v := range out {
 				v.Set(fill(size, 1))

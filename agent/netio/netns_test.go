@@ -340,13 +340,9 @@ func TestNetNSTUNErrors(t *testing.T) {
 
 func TestNetNSPacket(t *testing.T) {
 	s := newSpace(t)
-	var a, b *Packet
+	a, b := s.openVeth(t, PacketOptions{Batch: 8})
 	var other *Packet
-	s.run(t, func() (err error) { a, err = OpenPacket("ed-a", 0xfc00, PacketOptions{Batch: 8}); return err })
-	s.run(t, func() (err error) { b, err = OpenPacket("ed-b", 0xfc00, PacketOptions{Batch: 8}); return err })
 	s.run(t, func() (err error) { other, err = OpenPacket("ed-b", 0x4305, PacketOptions{}); return err })
-	defer a.Close()
-	defer b.Close()
 	defer other.Close()
 	var want [][]byte
 	var bufs []*pkt.Buf

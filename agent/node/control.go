@@ -236,8 +236,12 @@ func (n *Node) sendAlong(now mono.Time, label cjdns.Label, b *pkt.Buf, out *Out)
 	h := cjdns.SwitchHeader{Label: label, Version: 1, TrafficClass: switchTClass}
 	h.Put(b.Push(cjdns.SwitchHeaderLen))
 	to, err := switchcore.Forward(&n.ports, switchcore.Self, b.Bytes())
-	if err != nil || to == switchcore.Self {
+	if err != nil {
 		n.drop(b, forwardReasons[err], out)
+		return false
+	}
+	if to == switchcore.Self {
+		n.drop(b, dropNoPort, out)
 		return false
 	}
 	q := n.byPort[to]
@@ -275,7 +279,7 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 	case cjdns.CtrlKeyPing:
 		reply.Type, reply.Key = cjdns.CtrlKeyPong, n.self.Public
 	case cjdns.CtrlKeyPong:
-		n.keyPong(now, back, &c, out)
+		n.keyPong(now, p, back, &c, out)
 		return
 	case cjdns.CtrlGetSnodeQuery:
 		// We know no supernode: version 0, no key, no path.
@@ -293,7 +297,8 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 	default:
 		return // answers to what we never ask
 	}
-	if !n.errorFrames.take(now) && !p.up {
+	if !p.replies.take(now) {
+		n.drops[dropBusy]++
 		return
 	}
 	n.sendControl(now, back, reply, out)

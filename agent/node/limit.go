@@ -3,6 +3,7 @@ package node
 import (
 	"time"
 
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -83,12 +84,19 @@ func (b *bucket) take(now mono.Time) bool {
 // sourceBuckets limits each source address, so that one noisy neighbour
 // cannot use up what all may cause. It remembers a fixed number of sources;
 // an address that collides with another shares its bucket.
-type sourceBuckets struct{ slots [128]bucket }
+type sourceBuckets struct {
+	seed  uint32 // random: nobody can choose an address that shares a victim's bucket
+	slots [256]bucket
+}
 
-// take takes a token of the source's bucket: ten handshakes a second.
-func (s *sourceBuckets) take(now mono.Time, a pkt.Addr) bool {
-	h := uint32(2166136261)
+// take takes a token of the bucket of whoever sends from a with key: ten
+// handshakes a second. Strangers have no key yet.
+func (s *sourceBuckets) take(now mono.Time, a pkt.Addr, key cjdns.Key) bool {
+	h := s.seed
 	for _, c := range a.IP {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	for _, c := range key {
 		h = (h ^ uint32(c)) * 16777619
 	}
 	b := &s.slots[(h^h>>16)%uint32(len(s.slots))]

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/binary"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -68,12 +67,13 @@ type link struct {
 const (
 	beaconTime  = 32768 * time.Millisecond
 	beaconLogin = "Local Peers"
+	// maxBeaconPeers bounds the peers that a beacon named and that have not
+	// answered yet.
+	maxBeaconPeers = 32
 )
 
 var (
 	broadcastMAC = pkt.MACAddr([6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
-	// udpBeaconMagic is the first word of a UDP beacon.
-	udpBeaconMagic = uint32(0xfffffffc)
 )
 
 // SetLink adds the link with the given index or changes it. A link that was
@@ -120,6 +120,7 @@ func (n *Node) LinkDown(now mono.Time, index uint16, why string, out *Out) {
 			n.peerDown(now, p, out)
 		}
 	}
+	n.flush(now, out)
 }
 
 // RemoveLink forgets a link and the peers on it that no configuration names.
@@ -195,7 +196,7 @@ func (n *Node) transmit(l *link, b *pkt.Buf, out *Out) {
 func (n *Node) handleFrame(now mono.Time, b *pkt.Buf, out *Out) {
 	l := n.link(b.Port)
 	if l == nil {
-		n.drop(b, dropNoLink, out)
+		n.fromBeaconSocket(now, b, out)
 		return
 	}
 	l.rx++
@@ -221,18 +222,49 @@ func (n *Node) handleFrame(now mono.Time, b *pkt.Buf, out *Out) {
 		n.fromStranger(now, l, b, out)
 		return
 	}
+	if cryptoauth.IsHandshake(b.Bytes()) {
+		if !n.plausible(p, b.Bytes()) {
+			n.drop(b, dropAuth, out)
+			return
+		}
+		if !n.sources.take(now, b.Addr, p.key) || !n.handshakes.take(now) {
+			n.drop(b, dropBusy, out)
+			return
+		}
+	}
 	n.fromPeer(now, p, b, out)
 }
 
-// isBeacon tells a beacon from a CryptoAuth packet. On UDP the magic does. On
-// Ethernet nothing in the frame does, only the broadcast destination, which
-// is no longer known here; but a beacon has 56 bytes, and where its key
+// plausible looks at a handshake packet from the address of p without any
+// cryptography. What anybody could send under that address must not use up
+// the tokens of p.
+func (n *Node) plausible(p *Peer, b []byte) bool {
+	if h, err := cjdns.ParseCryptoHeader(b); err == nil && h.State <= cjdns.StateRepeatKey {
+		if !p.key.IsZero() && h.Key != p.key {
+			return false
+		}
+		return h.State >= cjdns.StateKey || n.ca.CheckAuth(b, false) == nil
+	}
+	return cryptoauth.IsNoiseControl(b)
+}
+
+// fromBeaconSocket takes a datagram that came to the port that all nodes of a
+// network share: beacons are read from nowhere else.
+func (n *Node) fromBeaconSocket(now mono.Time, b *pkt.Buf, out *Out) {
+	for _, l := range n.links {
+		if l != nil && l.Kind == LinkUDP && l.Beacon != BeaconOff && l.BeaconLink == b.Port {
+			n.handleBeacon(now, l, b, out)
+			return
+		}
+	}
+	n.drop(b, dropNoLink, out)
+}
+
+// isBeacon tells a beacon from a CryptoAuth packet on Ethernet. Nothing in the frame
+// does, only the broadcast destination, which is no longer known here; but a beacon has 56 bytes, and where its key
 // belongs to the peer at this address, or there is no peer yet, it is one.
 func (n *Node) isBeacon(l *link, p *Peer, f []byte) bool {
-	if l.Kind == LinkUDP {
-		return binary.BigEndian.Uint32(f) == udpBeaconMagic
-	}
-	if len(f) != cjdns.BeaconLen {
+	if l.Kind != LinkEth || len(f) != cjdns.BeaconLen {
 		return false
 	}
 	b, err := cjdns.ParseBeacon(f)
@@ -276,7 +308,7 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 		}
 		return
 	}
-	if !n.handshakes.take(now) || !beacon.Key.IP().Valid() {
+	if !beacon.Key.IP().Valid() || !n.beacons.take(now) || !n.beaconRoom(l.index, beacon.Key) {
 		n.drops[dropBeacon]++
 		return
 	}
@@ -288,6 +320,22 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 	p.version, p.password = beacon.Version, beacon.Password
 	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: beacon.Key, Password: p.password[:]}, now)
 	n.knock(now, p, out)
+}
+
+// beaconRoom reports whether a beacon may make another peer: the number of
+// those that have not answered yet is bounded, and each key counts once a
+// link.
+func (n *Node) beaconRoom(link uint16, key cjdns.Key) bool {
+	waiting := 0
+	for _, p := range n.peers {
+		if p.source == sourceBeacon && !p.hasPort {
+			if p.key == key && p.link == link {
+				return false
+			}
+			waiting++
+		}
+	}
+	return waiting < maxBeaconPeers
 }
 
 // useNoise reports whether a configured peer is dialled with Noise: if the

@@ -16,6 +16,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -70,9 +71,7 @@ type Node struct {
 	peers    []*Peer // every one, in the order of their making
 	byConfig map[string]*Peer
 
-	beacon cjdns.Beacon
-	// pathSalt hides what our own key pings echo; drawn at the start.
-	pathSalt [8]byte
+	beacon   cjdns.Beacon
 	sessions *session.Table
 	waiting  session.Waiting
 	finder   *pathfinder.Finder
@@ -81,8 +80,13 @@ type Node struct {
 	pings map[uint64]*ping
 
 	// Tokens for work that strangers can cause.
-	handshakes, hints, errorFrames, icmps bucket
-	sources                               sourceBuckets
+	// Key agreements of strangers, of peers, and of end-to-end sessions with
+	// new and with known nodes are apart: none can starve another.
+	strangers, handshakes, newcomers, inner bucket
+	beacons, hints, trials                  bucket
+	errorFrames, errorsIn, icmps            bucket
+	sources                                 sourceBuckets
+	keyPings                                []keyPing
 
 	nextTick mono.Time
 	scratch  []byte
@@ -107,17 +111,25 @@ func New(cfg Config, now mono.Time) *Node {
 		finder: pathfinder.New(pathfinder.Config{
 			Self: cfg.Identity.Public, Protocol: Protocol, Rand: cfg.Rand,
 		}),
+		strangers:   bucket{rate: 100, burst: 100},
 		handshakes:  bucket{rate: 100, burst: 100},
+		newcomers:   bucket{rate: 50, burst: 50},
+		inner:       bucket{rate: 100, burst: 100},
+		beacons:     bucket{rate: 10, burst: 40},
 		hints:       bucket{rate: 20, burst: 20},
 		errorFrames: bucket{rate: 100, burst: 50},
+		errorsIn:    bucket{rate: 100, burst: 50},
 		icmps:       bucket{rate: 50, burst: 50},
+		trials:      bucket{rate: 50, burst: 20},
 		scratch:     make([]byte, 0, 2048),
 	}
 	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand, Version: Protocol}
 	n.ports.Set(switchcore.Self, switchcore.Up)
 	n.beacon = cjdns.Beacon{Version: Protocol, Key: cfg.Identity.Public}
 	cfg.Rand(n.beacon.Password[:])
-	cfg.Rand(n.pathSalt[:])
+	var seed [4]byte
+	cfg.Rand(seed[:])
+	n.sources.seed = binary.BigEndian.Uint32(seed[:])
 	// Whoever hears our beacon knocks with this password.
 	_ = n.users.Set(cryptoauth.User{Name: beaconLogin, Password: n.beacon.Password[:]})
 	return n
@@ -127,6 +139,9 @@ func New(cfg Config, now mono.Time) *Node {
 // handshakes carry it; nothing else looks at it. It may be wrong, but should
 // grow.
 func (n *Node) SetWall(sec int64, nsec uint32) { n.ca.Wall = cryptoauth.WallTime{Sec: sec, Nsec: nsec} }
+
+// SetMTU changes the MTU of the TUN device.
+func (n *Node) SetMTU(mtu int) { n.cfg.MTU = mtu }
 
 // Out gathers what a step wants done. It belongs to the caller, who carries
 // it out and resets it between steps.

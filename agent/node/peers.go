@@ -24,8 +24,8 @@ const (
 	renewPause   = 2 * time.Second         // one new handshake per peer in this time
 	repeatTime   = 400 * time.Millisecond  // between repeats of its hello
 	downTime     = 4 * time.Second         // give up: the slot is down, routes through it are dropped
-	forgetTime   = 262 * time.Second       // an incoming or beacon peer without a word
-	halfOpenTime = 10 * time.Second        // an unknown address that does not finish its handshake
+	forgetTime   = 262 * time.Second       // a peer that nobody configured, without a word
+	halfOpenTime = 10 * time.Second        // an address that does not finish its first handshake
 	resolveTime  = 2 * time.Second         // between look-ups of a lost peer's host name
 	rateTime     = 2 * time.Second         // over which kbit/s are measured
 )
@@ -79,6 +79,7 @@ type Peer struct {
 	rtt      time.Duration // smoothed
 
 	password [20]byte // of its beacon
+	replies  bucket   // answers to its control frames
 
 	bytesIn, bytesOut     uint64
 	rateIn, rateOut       uint32 // kbit/s
@@ -110,6 +111,7 @@ func (n *Node) addPeer(now mono.Time, link uint16, addr pkt.Addr, key cjdns.Key,
 	p := &Peer{
 		key: key, ip: key.IP(), source: s, link: link, addr: addr, made: now,
 		lastIn: -1, asking: mono.Never, lastPing: -1, nextKnock: now, nextRenew: now, rateAt: now,
+		replies: bucket{rate: 100, burst: 100},
 	}
 	n.peers = append(n.peers, p)
 	if addr.Kind != pkt.AddrNone {
@@ -177,10 +179,10 @@ func (n *Node) forget(p *Peer) {
 
 // SetPeer adds a configured peer, or changes it if the name is known. A
 // change of key or credentials begins a new session; anything else leaves the
-// running one alone.
-func (n *Node) SetPeer(now mono.Time, c PeerConfig, out *Out) {
+// running one alone. It reports false if there is no room for another peer.
+func (n *Node) SetPeer(now mono.Time, c PeerConfig, out *Out) bool {
 	p := n.byConfig[c.Name]
-	if p != nil && (p.conf.Key != c.Key || p.conf.Password != c.Password || p.conf.Login != c.Login || p.conf.Link != c.Link) {
+	if p != nil && (p.conf.Key != c.Key || p.conf.Password != c.Password || p.conf.Login != c.Login || p.conf.Link != c.Link || useNoise(p.conf.Version) != useNoise(c.Version)) {
 		n.removePeer(now, p, out)
 		p = nil
 	}
@@ -188,7 +190,7 @@ func (n *Node) SetPeer(now mono.Time, c PeerConfig, out *Out) {
 		p = n.adoptOrAdd(now, c)
 		if p == nil {
 			n.drops[dropTableFull]++
-			return
+			return false
 		}
 	}
 	conf := c
@@ -201,6 +203,7 @@ func (n *Node) SetPeer(now mono.Time, c PeerConfig, out *Out) {
 	n.knock(now, p, out)
 	n.hurry(now)
 	n.flush(now, out)
+	return true
 }
 
 // adoptOrAdd turns a peer that is already known by key into the configured
@@ -274,6 +277,7 @@ func (n *Node) RemovePeer(now mono.Time, name string, out *Out) bool {
 		return false
 	}
 	n.removePeer(now, p, out)
+	n.flush(now, out)
 	return true
 }
 
@@ -293,7 +297,7 @@ func (n *Node) Remember(now mono.Time, link uint16, addr pkt.Addr, key cjdns.Key
 	if p == nil {
 		return
 	}
-	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: key}, now)
+	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: key, RequireAuth: true}, now)
 	n.knock(now, p, out)
 }
 
@@ -311,6 +315,7 @@ func (n *Node) Disconnect(now mono.Time, user string, out *Out) {
 			n.removePeer(now, p, out)
 		}
 	}
+	n.flush(now, out)
 }
 
 func (p *Peer) info() PeerInfo {
@@ -332,6 +337,10 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 	key, hello := cryptoauth.ProbeHello(b.Bytes())
 	noise := cryptoauth.ProbeNoise(b.Bytes())
 	if !hello && !noise {
+		if p := n.recognise(now, b, out); p != nil {
+			n.fromPeer(now, p, b, out)
+			return
+		}
 		n.drops[dropUnknownPeer]++
 		n.hint(now, l, b, out)
 		return
@@ -349,7 +358,14 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 			return
 		}
 	}
-	trusted := known != nil && known.source != sourceIncoming
+	// Whom we dial need not show a password, but must have the key it claims.
+	trusted := known != nil && (known.conf != nil || known.source == sourceBeacon)
+	if trusted {
+		probe := out.Pool.Get()
+		probe.CopyFrom(b)
+		trusted = known.ca.ProvesKey(probe)
+		out.Pool.Put(probe)
+	}
 	if hello {
 		if err := n.ca.CheckAuth(b.Bytes(), !trusted); err != nil {
 			n.countAuth(err)
@@ -361,7 +377,7 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 		key = cjdns.Key{} // it is encrypted; the session will tell
 		// Under load, only who can be reached at its address is worth a key
 		// agreement: it gets a cookie to show.
-		cookie, err := n.ca.CheckNoise(now, b, n.handshakes.scarce(now))
+		cookie, err := n.ca.CheckNoise(now, b, n.strangers.scarce(now))
 		if err != nil {
 			n.countAuth(err)
 			n.drop(b, dropAuth, out)
@@ -372,7 +388,7 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 			return
 		}
 	}
-	if !n.sources.take(now, b.Addr) || !n.handshakes.take(now) {
+	if !n.sources.take(now, b.Addr, cjdns.Key{}) || !n.strangers.take(now) {
 		n.drop(b, dropBusy, out)
 		return
 	}
@@ -382,13 +398,38 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 		return
 	}
 	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: key, RequireAuth: !trusted, Noise: noise}, now)
+	from := b.Addr
 	n.fromPeer(now, p, b, out)
 	if !p.ca.HasCandidate() && !p.ca.Established() {
 		n.forget(p) // it failed: as if it had never been
+		out.Events = append(out.Events, Event{
+			Kind: EventRefused, Text: "handshake does not open: wrong password or key", Peer: PeerInfo{Link: l.index, Addr: from},
+		})
 	} else if noise && p.key.IsZero() {
 		p.key = p.ca.PeerKey()
 		p.ip = p.key.IP()
 	}
+}
+
+// recognise finds the peer whose session a packet from an unknown address
+// belongs to: it has moved, and goes on as if nothing had happened. Trying is
+// cheap beside a handshake, but not free, so it has a limit.
+func (n *Node) recognise(now mono.Time, b *pkt.Buf, out *Out) *Peer {
+	if b.Len() < 24 || !n.trials.take(now) {
+		return nil
+	}
+	probe := out.Pool.Get()
+	defer out.Pool.Put(probe)
+	for _, p := range n.peers {
+		if p.link != b.Port || !p.hasPort {
+			continue
+		}
+		probe.CopyFrom(b)
+		if p.ca.Knows(probe) {
+			return p
+		}
+	}
+	return nil
 }
 
 // refused drops b and tells the log that a handshake was refused.
@@ -422,10 +463,6 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		return
 	}
 	size := uint64(b.Len())
-	if cryptoauth.IsHandshake(b.Bytes()) && p.hasPort && (!n.sources.take(now, b.Addr) || !n.handshakes.take(now)) {
-		n.drop(b, dropBusy, out)
-		return
-	}
 	from := b.Addr
 	ev, err := p.ca.Open(now, b)
 	if err != nil {
@@ -440,6 +477,9 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		p.handshakes++
 	}
 	if ev&(cryptoauth.Fresh|cryptoauth.Promoted) != 0 {
+		if ev&cryptoauth.Stale != 0 {
+			from = p.addr // too late to tell where it is now
+		}
 		n.heard(now, p, from, out)
 	}
 	if b.Len() < cjdns.SwitchHeaderLen {
@@ -459,7 +499,11 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) {
 	p.lastIn, p.asking = now, mono.Never
 	if addr != p.addr {
+		if !slices.Contains(p.aliases, p.addr) {
+			delete(n.byAddr, peerKey{p.link, p.addr})
+		}
 		p.addr = addr
+		n.byAddr[peerKey{p.link, addr}] = p
 		out.Events = append(out.Events, Event{Kind: EventPeerMoved, Peer: p.info()})
 	}
 	if !p.up && p.ca.Established() && p.version != 0 {
@@ -667,8 +711,6 @@ func (n *Node) expired(now mono.Time, p *Peer) bool {
 		return false
 	case p.hasPort:
 		return now.Sub(p.lastIn) > forgetTime
-	case p.source == sourceBeacon:
-		return now.Sub(p.made) > forgetTime
 	default:
 		return now.Sub(p.made) > halfOpenTime
 	}

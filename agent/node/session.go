@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -19,6 +20,7 @@ const (
 	sessionRenew  = 1200 * time.Millisecond // still nothing: new handshake, search another path
 	sessionPause  = 2 * time.Second         // between handshakes, doubled while nothing answers
 	sessionRepeat = 500 * time.Millisecond  // between repeats of the first handshake
+	maxAnswers    = 3                       // repeats towards a node in which nobody here is interested
 	maxBackoff    = 3                       // doublings: at most every 16 s
 	heardPause    = 5 * time.Second         // between notes to the pathfinder that a path works
 	maxContent    = 1 << 8                  // content types below are IPv6 next headers
@@ -56,9 +58,10 @@ func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.B
 		n.drop(b, dropUnknownSess, out)
 		return
 	}
-	// Key agreement is the expensive step: each neighbour, through whom the
-	// frame came, may cause only so much of it.
-	if !n.sources.take(now, p.addr) || !n.handshakes.take(now) {
+	// Key agreement is the expensive step: each node, behind each neighbour,
+	// may cause only so much of it, and new ones less than known ones.
+	if s == nil && !n.newcomers.take(now) || s != nil && !n.inner.take(now) ||
+		h.State < cjdns.StateKey && !n.sources.take(now, p.addr, h.Key) {
 		n.drop(b, dropBusy, out)
 		return
 	}
@@ -83,6 +86,11 @@ func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.B
 		return
 	}
 	s.Candidate = binary.BigEndian.Uint32(handle)
+	if s.Candidate < 4 || s.Candidate == controlWord {
+		s.Candidate = 0
+		n.drop(b, dropRunt, out)
+		return
+	}
 	if ev&cryptoauth.Promoted != 0 {
 		n.sessionProven(now, s, back)
 		s.Send = s.Candidate
@@ -371,6 +379,9 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 	case !s.CA.CanSend():
 		if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)
+			if s.LastData == s.Created && now.Sub(s.Created) > maxAnswers*sessionRepeat {
+				return // nobody here wants it: a stranger's hello is not worth more
+			}
 			if silent > sessionRenew && now >= s.NextRenew {
 				s.NextRenew = now.Add(sessionPause)
 				n.reroute(now, s)
@@ -404,32 +415,52 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 // restart the other end goes on in a session that died with us. Asked for its
 // key, it gets a new handshake from us. Stock nodes are repaired by this too.
 func (n *Node) unknownHandle(now mono.Time, p *Peer, back cjdns.Label, out *Out) {
-	if !n.sources.take(now, p.addr) || !n.hints.take(now) {
+	if !n.hints.take(now) || len(n.keyPings) >= maxKeyPings && now < n.keyPings[0].until {
 		return
 	}
+	if len(n.keyPings) >= maxKeyPings {
+		n.keyPings = slices.Delete(n.keyPings, 0, 1)
+	}
+	k := keyPing{label: back, until: now.Add(sessionPause)}
+	n.cfg.Rand(k.cookie[:])
+	n.keyPings = append(n.keyPings, k)
 	n.sendControl(now, back, cjdns.Control{
-		Type: cjdns.CtrlKeyPing, Version: Protocol, Key: n.self.Public, Opaque: n.keyCookie(back),
+		Type: cjdns.CtrlKeyPing, Version: Protocol, Key: n.self.Public, Opaque: k.cookie[:],
 	}, out)
 }
 
-// keyCookie is the opaque part of a key ping of ours that no command waits
-// for: it binds the answer to this life and to the path.
-func (n *Node) keyCookie(label cjdns.Label) []byte {
-	c := binary.BigEndian.AppendUint64(nil, uint64(label))
-	for i := range c {
-		c[i] ^= n.pathSalt[i]
+// keyPing is a key ping of ours that no command waits for.
+type keyPing struct {
+	label  cjdns.Label
+	cookie [8]byte
+	until  mono.Time
+}
+
+// maxKeyPings bounds those under way.
+const maxKeyPings = 32
+
+// keyPingAnswered reports whether c answers a key ping of ours, once.
+func (n *Node) keyPingAnswered(now mono.Time, c *cjdns.Control) bool {
+	i := slices.IndexFunc(n.keyPings, func(k keyPing) bool { return string(c.Opaque) == string(k.cookie[:]) && now < k.until })
+	if i < 0 {
+		return false
 	}
-	return c
+	n.keyPings = slices.Delete(n.keyPings, i, i+1)
+	return true
 }
 
 // keyPong takes the answer to a key ping.
-func (n *Node) keyPong(now mono.Time, back cjdns.Label, c *cjdns.Control, out *Out) {
+func (n *Node) keyPong(now mono.Time, p *Peer, back cjdns.Label, c *cjdns.Control, out *Out) {
 	if n.pingAnswered(now, back, c, out) {
 		return
 	}
 	ip := c.Key.IP()
-	if string(c.Opaque) != string(n.keyCookie(back)) || !ip.Valid() || c.Key == n.self.Public || c.Version < oldestPeer {
+	if !n.keyPingAnswered(now, c) || !ip.Valid() || c.Key == n.self.Public || c.Version < oldestPeer {
 		n.drops[dropControl]++
+		return
+	}
+	if !n.sources.take(now, p.addr, c.Key) || !n.newcomers.take(now) {
+		n.drops[dropBusy]++
 		return
 	}
 	s := n.sessions.ByIP(ip)
@@ -456,12 +487,15 @@ func (n *Node) keyPong(now mono.Time, back cjdns.Label, c *cjdns.Control, out *O
 // so it counts only if it names a frame that we may just have sent: one with
 // the handle of a session of ours, along its path.
 func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control, out *Out) {
-	if n.pingError(now, c, out) || len(c.CauseData) < 4 {
+	if n.pingError(now, c, out) || len(c.CauseData) < 4 || !n.errorsIn.take(now) {
 		return
 	}
 	handle := binary.BigEndian.Uint32(c.CauseData)
+	if handle < 4 {
+		return
+	}
 	for _, s := range n.sessions.All() {
-		if s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextPing {
+		if s.Path != failing || s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextPing {
 			continue
 		}
 		switch c.Code {

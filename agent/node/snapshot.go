@@ -25,7 +25,7 @@ func (n *Node) Status(now mono.Time) Status {
 			{"half-open", n.halfOpen(), MaxHalfOpen},
 			{"sessions", n.sessions.Len(), n.sessions.Limit()},
 			{"waiting", n.waiting.Len(), session.WaitTotal},
-			{"nodes", n.finder.Len(), pathfinder.MaxNodes},
+			{"nodes", n.finder.Len(), pathfinder.MaxNodes + MaxPeers},
 			{"searches", n.finder.Searches(), pathfinder.MaxSearches},
 			{"commands", len(n.pings), MaxPings},
 		},

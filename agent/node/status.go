@@ -23,7 +23,7 @@ type TUNStatus struct {
 	Name    string `json:"name"`
 	State   string `json:"state"` // up, down or off
 	MTU     int    `json:"mtu"`
-	Offload string `json:"offload"` // how packets are batched: "vnet_hdr" or "plain"
+	Offload string `json:"offload"` // how packets are batched, as netio says: "tun+vnet+gso+gro+uso", "tun"
 	Inbound string `json:"inbound"` // closed or open
 }
 

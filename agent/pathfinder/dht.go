@@ -69,9 +69,14 @@ type pending struct {
 	at     mono.Time
 	until  mono.Time
 	kind   string
-	target cjdns.IP // of fn
-	tar    uint64   // of gp
+	search *search // of fn
+	tar    uint64  // of gp
+	page   uint8   // of gp: how many answers came before
 }
+
+// maxPages is how many answers a node may need to list its links: a switch
+// has 257 slots.
+const maxPages = 33
 
 // New returns an empty Finder.
 func New(cfg Config) *Finder {
@@ -96,9 +101,12 @@ func (f *Finder) Searches() int { return len(f.searches) }
 // session with it, and repairs a session that it still has from an earlier
 // life of ours.
 func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
+	if f.nodes[n.IP] == nil && len(f.nodes) >= MaxNodes+len(f.peers) {
+		f.evict(now, true)
+	}
 	e, _ := f.learn(now, n)
 	if e == nil {
-		return
+		return // ourselves, or no label
 	}
 	e.peer = n.Label
 	for i := range e.routes {
@@ -114,7 +122,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 		return 1
 	})
 	f.peers = slices.Insert(f.peers, at, &peer{Node: n, nextAsk: now.Add(f.jitter(refreshTime))})
-	f.askPeers(now, n, 0, out)
+	f.askPeers(now, n, 0, 0, out)
 	// Roads that were closed may be open again, and a search that had
 	// nobody left to ask has somebody now.
 	for _, e := range f.nodes {
@@ -333,9 +341,9 @@ func (f *Finder) wait(label cjdns.Label) time.Duration {
 func (f *Finder) Ping(now mono.Time, n Node, out *Out) { f.ask(now, n, "pn", nil, out) }
 
 // askPeers asks n for its links whose labels are not below tar.
-func (f *Finder) askPeers(now mono.Time, n Node, tar uint64, out *Out) {
+func (f *Finder) askPeers(now mono.Time, n Node, tar uint64, page uint8, out *Out) {
 	if p := f.ask(now, n, "gp", binary.BigEndian.AppendUint64(nil, tar), out); p != nil {
-		p.tar = tar
+		p.tar, p.page = tar, page
 	}
 }
 
@@ -361,18 +369,18 @@ func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 			continue
 		}
 		last = max(last, uint64(ref.Label))
-		if ref.Label <= cjdns.SelfLabel {
-			continue
+		if ref.Label <= cjdns.SelfLabel || p.kind == "gp" && !ref.Label.IsOneHop() {
+			continue // a node lists its own links, and nothing else
 		}
 		if l := cjdns.Splice(ref.Label, p.label); l != cjdns.LabelInvalid {
 			f.learn(now, Node{ref.Key, ip, ref.Version, l})
 		}
 	}
-	if p.kind == "gp" && len(m.Nodes) >= maxListed && last > p.tar {
-		f.askPeers(now, Node{from.Key, from.IP, from.Version, p.label}, last, out)
+	if p.kind == "gp" && len(m.Nodes) >= maxListed && last > p.tar && p.page < maxPages {
+		f.askPeers(now, Node{from.Key, from.IP, from.Version, p.label}, last, p.page+1, out)
 	}
 	for _, s := range f.sorted() {
-		if p.kind == "fn" && p.target == s.target {
+		if p.search == s {
 			s.running--
 		}
 		f.step(now, s, out)

@@ -58,12 +58,14 @@ func (f *Finder) step(now mono.Time, s *search, out *Out) {
 			break
 		}
 		e := next[0]
-		s.asked[e.ip] = true
 		to := Node{e.key, e.ip, e.version, e.best(now).Label}
-		if p := f.ask(now, to, "fn", slices.Clone(s.target[:]), out); p != nil {
-			p.target = s.target
-			s.running++
+		p := f.ask(now, to, "fn", slices.Clone(s.target[:]), out)
+		if p == nil {
+			break // too many questions are under way
 		}
+		s.asked[e.ip] = true
+		p.search = s
+		s.running++
 	}
 	if s.running <= 0 || now.Sub(s.began) > searchTimeout {
 		delete(f.searches, s.target)
@@ -103,10 +105,8 @@ func (f *Finder) Expire(now mono.Time, out *Out) {
 		}
 		delete(f.pending, cookie)
 		late = true
-		if p.kind == "fn" {
-			if s := f.searches[p.target]; s != nil {
-				s.running--
-			}
+		if p.search != nil {
+			p.search.running--
 		}
 	}
 	if late {
@@ -117,7 +117,7 @@ func (f *Finder) Expire(now mono.Time, out *Out) {
 	for _, p := range f.peers {
 		if now >= p.nextAsk {
 			p.nextAsk = now.Add(f.jitter(refreshTime))
-			f.askPeers(now, p.Node, 0, out)
+			f.askPeers(now, p.Node, 0, 0, out)
 		}
 	}
 	if now >= f.nextGC {

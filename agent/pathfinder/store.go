@@ -67,7 +67,7 @@ func (f *Finder) learn(now mono.Time, n Node) (e *entry, fresh bool) {
 	}
 	e = f.nodes[n.IP]
 	if e == nil {
-		if len(f.nodes) >= MaxNodes+len(f.peers) && !f.evict(now) {
+		if len(f.nodes) >= MaxNodes+len(f.peers) && !f.evict(now, false) {
 			return nil, false
 		}
 		e = &entry{key: n.Key, ip: n.IP}
@@ -137,22 +137,38 @@ func (e *entry) best(now mono.Time) *Route {
 	return b
 }
 
-// evict makes room by forgetting the node that was not heard of for longest.
-// Direct peers stay.
-func (f *Finder) evict(now mono.Time) bool {
+// evict makes room by forgetting a node that no answer has proven lately, the
+// one not heard of for longest. A mere rumour pushes out nothing better than a
+// rumour of more than a second ago: a flood of invented nodes must not empty
+// the store. With force, for a direct peer, a proven one may go too. Direct
+// peers stay.
+func (f *Finder) evict(now mono.Time, force bool) bool {
 	var old *entry
 	for _, e := range f.nodes {
-		if e.peer == 0 && (old == nil || e.heard < old.heard || e.heard == old.heard && bytes.Compare(e.ip[:], old.ip[:]) < 0) {
+		if e.peer != 0 || !force && (e.proven(now) || now.Sub(e.heard) < time.Second) {
+			continue
+		}
+		if old == nil || e.worseThan(now, old) {
 			old = e
 		}
 	}
-	// A node named within the last second is not pushed out by another
-	// rumour: a flood of invented nodes must not empty the store.
-	if old == nil || now.Sub(old.heard) < time.Second {
+	if old == nil {
 		return false
 	}
 	delete(f.nodes, old.ip)
 	return true
+}
+
+// proven reports whether an answer came along one of its routes lately.
+func (e *entry) proven(now mono.Time) bool {
+	return slices.ContainsFunc(e.routes, func(r Route) bool { return recent(now, &r) })
+}
+
+func (e *entry) worseThan(now mono.Time, o *entry) bool {
+	if ep, op := e.proven(now), o.proven(now); ep != op {
+		return op
+	}
+	return e.heard < o.heard || e.heard == o.heard && bytes.Compare(e.ip[:], o.ip[:]) < 0
 }
 
 // prune forgets what nobody has named for a while.
