@@ -38,7 +38,7 @@ unit: ## unit tests with the race detector
 test: needs check unit netns ## everything that must pass before a change goes in
 	$(MAKE) --no-print-directory demo ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
-	$(GO) test -tags netns -count=1 -p 1 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE)' $(NETNS)
+	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE)' $(NETNS)
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./agent/...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done

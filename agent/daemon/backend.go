@@ -357,8 +357,13 @@ func (d *Daemon) event(e node.Event) {
 		}
 	case node.EventSameKey:
 		d.same.Store(time.Now().Unix())
-		if d.quiet("same key") {
-			d.problem("same-key", fmt.Sprintf("somebody at %s claims our key: if another node has it, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+		if !d.quiet("same key") {
+			return
+		}
+		if p.Key == d.id.Public {
+			d.problem("same-key", fmt.Sprintf("somebody at %s claims to have the same key as we: if that is true, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+		} else {
+			d.problem("same-key", fmt.Sprintf("peer %s keeps changing its address, now %s: perhaps two nodes have the same key %s", p.Name, p.Addr, p.Key))
 		}
 	}
 }

@@ -61,7 +61,9 @@ func (t *tunState) check(ctx context.Context, d *Daemon) {
 // moment in which the overlay reaches this host unfiltered.
 func (t *tunState) start(ctx context.Context, d *Daemon) error {
 	t.cfg, t.inbound = d.cfg.TUN, d.cfg.Main.Inbound
-	dev, err := netio.OpenTUN(netio.TUNOptions{Name: t.cfg.Name, MTU: t.cfg.MTU, Batch: d.batch})
+	// Packets beyond the MTU, if somebody has raised the device's, are for the
+	// node to refuse: it tells their sender.
+	dev, err := netio.OpenTUN(netio.TUNOptions{Name: t.cfg.Name, Batch: d.batch})
 	if err != nil {
 		return err
 	}

@@ -294,8 +294,11 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 		return
 	}
 	if beacon.Key == n.self.Public {
-		// Our own broadcast comes back, or somebody has our key.
 		n.drops[dropSelfKey]++
+		if beacon.Password != n.beacon.Password {
+			// Not our own broadcast that comes back: a twin.
+			out.Events = append(out.Events, Event{Kind: EventSameKey, Peer: PeerInfo{Key: beacon.Key, Link: l.index, Addr: addr}})
+		}
 		return
 	}
 	if p := n.byAddr[peerKey{l.index, addr}]; p != nil {

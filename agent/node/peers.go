@@ -80,6 +80,8 @@ type Peer struct {
 
 	password [20]byte // of its beacon
 	replies  bucket   // answers to its control frames
+	moves    int      // changes of address since movesAt
+	movesAt  mono.Time
 
 	bytesIn, bytesOut     uint64
 	rateIn, rateOut       uint32 // kbit/s
@@ -481,6 +483,9 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 			from = p.addr // too late to tell where it is now
 		}
 		n.heard(now, p, from, out)
+		if q := n.byAddr[peerKey{b.Port, from}]; q != nil {
+			p = q // an older entry may have taken over
+		}
 	}
 	if b.Len() < cjdns.SwitchHeaderLen {
 		// A Noise handshake or keep-alive carries nothing.
@@ -504,7 +509,7 @@ func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) {
 		}
 		p.addr = addr
 		n.byAddr[peerKey{p.link, addr}] = p
-		out.Events = append(out.Events, Event{Kind: EventPeerMoved, Peer: p.info()})
+		n.moved(now, p, out)
 	}
 	if !p.up && p.ca.Established() && p.version != 0 {
 		n.peerUp(now, p, out)
@@ -564,7 +569,7 @@ func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 		p.conf = nil
 		n.byConfig[old.conf.Name] = old
 	}
-	addr := p.addr
+	addr, was := p.addr, old.addr
 	n.forget(p)
 	if !slices.Contains(old.aliases, old.addr) {
 		delete(n.byAddr, peerKey{old.link, old.addr})
@@ -586,7 +591,27 @@ func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 	for _, a := range old.aliases {
 		n.byAddr[peerKey{old.link, a}] = old
 	}
-	out.Events = append(out.Events, Event{Kind: EventPeerMoved, Peer: old.info()})
+	if addr != was {
+		n.moved(now, old, out)
+	}
+}
+
+// Moves that raise the suspicion that two nodes have one key: they take the
+// entry from each other.
+const (
+	movesTime  = time.Minute
+	movesLimit = 3
+)
+
+// moved tells that p is at another address.
+func (n *Node) moved(now mono.Time, p *Peer, out *Out) {
+	out.Events = append(out.Events, Event{Kind: EventPeerMoved, Peer: p.info()})
+	if now.Sub(p.movesAt) > movesTime {
+		p.moves, p.movesAt = 0, now
+	}
+	if p.moves++; p.moves >= movesLimit {
+		out.Events = append(out.Events, Event{Kind: EventSameKey, Peer: p.info()})
+	}
 }
 
 // peerDown closes p's slot: what is sent through it comes back as an error.

@@ -26,6 +26,7 @@ func dropped(t *testing.T, h *rig.Host) (sum int64) {
 }
 
 func TestWrongPassword(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		spoil func(p *rig.PeerSpec)
@@ -204,7 +205,7 @@ func TestFloodUDP(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := newNet(t)
+			n := quietNet(t)
 			a, b, m := n.mediumPair(8)
 			dst := macOf(t, b.Node, "ea")
 			withstand(t, n, a, b, m, func(buf []byte, r *rand.Rand) []byte {
@@ -242,7 +243,7 @@ func TestFloodEthernet(t *testing.T) {
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := newNet(t)
+			n := quietNet(t)
 			a, b := n.agent("a"), n.agent("b")
 			m := n.Medium(rig.End{Node: a.Node, Dev: "eb"}, rig.End{Node: b.Node, Dev: "ea"}, 9)
 			a.Spec.Eth = []rig.EthSpec{{Dev: "eb", Beacon: rig.BeaconSend}}

@@ -37,6 +37,7 @@ var kinds = []struct {
 // the scenarios are sound, and is no test of ours: CJDROUTE_CONTROL asks for it.
 func TestStockControl(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	if os.Getenv("CJDROUTE_CONTROL") == "" {
 		t.Skip("CJDROUTE_CONTROL is not set")
 	}
@@ -138,6 +139,7 @@ func steadyPair(t *testing.T, a, b *rig.Host) {
 
 func TestInteropUDP(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) { interopUDP(t, k.stockA, k.stockB) })
 	}
@@ -168,6 +170,7 @@ func TestInteropMutualDial(t *testing.T) {
 
 func TestInteropEthernetBeacons(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) { interopEthernet(t, k.stockA, k.stockB) })
 	}
@@ -190,6 +193,7 @@ func interopEthernet(t *testing.T, stockA, stockB bool) {
 // TestInteropEthernetOneBeacon: only one side sends beacons, the other accepts.
 func TestInteropEthernetOneBeacon(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run("stock "+map[bool]string{true: "sends", false: "accepts"}[k.stockA], func(t *testing.T) {
 			n := newNet(t)
@@ -211,6 +215,7 @@ func TestInteropEthernetOneBeacon(t *testing.T) {
 // lost, the second comes 32 s later.
 func TestInteropUDPBeacons(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, k := range kinds {
 		t.Run("stock "+map[bool]string{true: "sends", false: "accepts"}[k.stockA], func(t *testing.T) {
 			n := newNet(t)
@@ -230,6 +235,7 @@ func TestInteropUDPBeacons(t *testing.T) {
 // TestInteropChain:   a ── m ── c   with one of the kinds in the middle.
 func TestInteropChain(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, tc := range []struct {
 		name               string
 		ends, middle, last bool // stock?
@@ -269,6 +275,7 @@ const rememberTime = 3 * time.Second
 // greet it; so the limits are what its protocol allows.
 func TestInteropRestart(t *testing.T) {
 	needStock(t)
+	t.Parallel()
 	for _, k := range kinds {
 		for _, we := range []bool{true, false} {
 			t.Run(k.name+", "+map[bool]string{true: "we restart", false: "stock restarts"}[we], func(t *testing.T) {

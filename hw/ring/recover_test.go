@@ -66,6 +66,7 @@ func recovers(t *testing.T, from, to *rig.Host, lasts time.Duration, event func(
 }
 
 func TestRecoverRestart(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		dialer bool          // who restarts
@@ -148,6 +149,7 @@ func renumber(h *rig.Host, dev string, addrs ...string) func() time.Time {
 }
 
 func TestRecoverNewAddress(t *testing.T) {
+	t.Parallel()
 	t.Run("dialer", func(t *testing.T) {
 		n := newNet(t)
 		a, b := n.udpPair(false, false)
@@ -198,6 +200,7 @@ func TestRecoverNewAddress(t *testing.T) {
 }
 
 func TestRecoverNewPort(t *testing.T) {
+	t.Parallel()
 	ports := []string{"0.0.0.0:20002", "0.0.0.0:20012"}
 	for _, tc := range []struct {
 		name   string
@@ -271,6 +274,7 @@ func TestRecoverNATPort(t *testing.T) {
 
 // TestRecoverInterface: a device goes down, or vanishes, and comes back.
 func TestRecoverInterface(t *testing.T) {
+	t.Parallel()
 	const down = 1500 * time.Millisecond
 	flap := func(h *rig.Host, dev string) func() time.Time {
 		return func() time.Time {

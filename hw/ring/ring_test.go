@@ -50,8 +50,19 @@ type net struct {
 }
 
 // newNet makes an empty network that goes away with the test; if the test
-// fails, the ends of all logs are shown.
+// fails, the ends of all logs are shown. The test runs beside others: most
+// spend their time in waiting.
 func newNet(t *testing.T) *net {
+	t.Helper()
+	if err := rig.Need("ping"); err != nil {
+		t.Skip(err)
+	}
+	t.Parallel()
+	return quietNet(t)
+}
+
+// quietNet is newNet for a test that loads the machine, and so runs alone.
+func quietNet(t *testing.T) *net {
 	t.Helper()
 	if err := rig.Need("ping"); err != nil {
 		t.Skip(err)
