@@ -140,6 +140,18 @@ func TestRememberedPeerIsCalled(t *testing.T) {
 	w.flows(b, a, time.Second)
 }
 
+// The same, with the listener at another port than the dialler knows.
+func TestRememberedPeerIsCalledFromElsewhere(t *testing.T) {
+	w, a, b := pair(t, 127)
+	b.boot()
+	b.user("p")
+	b.addr.Port++
+	b.node.Remember(w.now, 0, a.addr, a.id.Public, &b.out)
+	b.drain()
+	w.until(time.Second, "back", func() bool { return b.up(a) && a.up(b) })
+	w.flows(a, b, time.Second)
+}
+
 // One key pong each for our own key pings, and never twice.
 func TestKeyPongsAreAsked(t *testing.T) {
 	w, a, b := pair(t, 126)

@@ -399,7 +399,12 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 		n.drop(b, dropTableFull, out)
 		return
 	}
-	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: key, RequireAuth: !trusted, Noise: noise}, now)
+	o := cryptoauth.Options{Key: key, RequireAuth: !trusted, Noise: noise}
+	if trusted {
+		// It called us, but still may want to see our password.
+		o.Password, o.Login = known.credentials()
+	}
+	p.ca = cryptoauth.New(&n.ca, o, now)
 	from := b.Addr
 	n.fromPeer(now, p, b, out)
 	if !p.ca.HasCandidate() && !p.ca.Established() {
@@ -432,6 +437,17 @@ func (n *Node) recognise(now mono.Time, b *pkt.Buf, out *Out) *Peer {
 		}
 	}
 	return nil
+}
+
+// credentials returns what p wants to see of us; nil if nothing.
+func (p *Peer) credentials() (password []byte, login string) {
+	switch {
+	case p.conf != nil:
+		return []byte(p.conf.Password), p.conf.Login
+	case p.source == sourceBeacon:
+		return p.password[:], ""
+	}
+	return nil, ""
 }
 
 // refused drops b and tells the log that a handshake was refused.
@@ -575,13 +591,8 @@ func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 		delete(n.byAddr, peerKey{old.link, old.addr})
 	}
 	old.ca, old.addr, old.version = p.ca, addr, p.version
-	// The session came without our password, as the peer called; the next
-	// handshake may need it.
-	switch {
-	case old.conf != nil:
-		old.ca.UpdateAuth([]byte(old.conf.Password), old.conf.Login)
-	case old.source == sourceBeacon:
-		old.ca.UpdateAuth(old.password[:], "")
+	if password, login := old.credentials(); password != nil {
+		old.ca.UpdateAuth(password, login)
 	}
 	old.lastIn, old.asking, old.handshakes = now, mono.Never, old.handshakes+p.handshakes
 	if old.source == sourceRemembered {
