@@ -111,7 +111,8 @@ func (n *Node) peerVersion(now mono.Time, p *Peer, v uint32, out *Out) {
 		return
 	}
 	p.version = v
-	if !p.up && p.lastIn >= 0 && p.ca.Established() {
+	// Only traffic of this instant is a proof: a ping in a hello is none.
+	if !p.up && p.lastIn == now && p.ca.Established() {
 		n.peerUp(now, p, out)
 	}
 }

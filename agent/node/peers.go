@@ -651,9 +651,19 @@ func (n *Node) renew(now mono.Time, p *Peer, out *Out) {
 		return
 	}
 	p.nextRenew = now.Add(renewPause)
-	p.ca.Renew(now)
+	renewCA(p.ca, now, renewPause)
 	n.callCandidate(now, p, out)
 	n.hurry(now)
+}
+
+// renewCA begins a new handshake, in place of one that has led to nothing for
+// as long as limit: where both ends call, the age of the hellos decides whose
+// stands, and old ones would be answered on both sides.
+func renewCA(ca *cryptoauth.Session, now mono.Time, limit time.Duration) {
+	if ca.HasCandidate() && ca.CandidateAge(now) >= limit {
+		ca.DropCandidate()
+	}
+	ca.Renew(now)
 }
 
 // callCandidate sends the hello of a new handshake to every address at which

@@ -171,6 +171,26 @@ func TestReplaysDoNotDisturb(t *testing.T) {
 	}
 }
 
+// After a long cut both ends call; they agree at once whose call counts.
+func TestLongCut(t *testing.T) {
+	for seed := uint64(130); seed < 150; seed++ {
+		w, a, b := pair(t, seed)
+		w.drop = func(_, _ *host, _ []byte) bool { return true }
+		for range 250 + w.rng.IntN(40) {
+			a.tell(b, "lost")
+			b.tell(a, "lost")
+			w.run(100 * time.Millisecond)
+		}
+		w.drop = nil
+		before := len(a.evs) + len(b.evs)
+		took := w.flows(a, b, time.Second)
+		w.run(5 * time.Second)
+		if n := len(a.evs) + len(b.evs) - before; n > 2 {
+			t.Errorf("seed %d: %d changes of state after the cut, healed in %v", seed, n, took)
+		}
+	}
+}
+
 // Restart of the middle node of a chain: sessions through it go on.
 func TestMiddleRestarts(t *testing.T) {
 	w := newWorld(t, 60)

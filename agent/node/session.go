@@ -395,7 +395,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 				s.Backoff = min(s.Backoff+1, maxBackoff)
 			}
 			s.NextPing = now.Add(sessionRepeat)
-			s.CA.Renew(now)
+			renewCA(s.CA, now, sessionPause)
 			n.askNode(now, s, s.Path, out)
 			if silent >= sessionRenew {
 				n.reroute(now, s)
@@ -475,7 +475,7 @@ func (n *Node) keyPong(now mono.Time, p *Peer, back cjdns.Label, c *cjdns.Contro
 	}
 	s.NextRenew = now.Add(sessionPause)
 	if s.CA.CanSend() {
-		s.CA.Renew(now)
+		renewCA(s.CA, now, sessionPause)
 	}
 	if s.Path == 0 {
 		s.Path = back
@@ -507,7 +507,7 @@ func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control,
 			if now >= s.NextRenew {
 				s.NextRenew = now.Add(sessionPause)
 				s.NextPing = now.Add(sessionAnswer)
-				s.CA.Renew(now)
+				renewCA(s.CA, now, sessionPause)
 				n.askNode(now, s, s.Path, out)
 			}
 		}
