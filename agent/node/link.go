@@ -302,13 +302,7 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 		return
 	}
 	if p := n.byAddr[peerKey{l.index, addr}]; p != nil {
-		if p.key == beacon.Key && p.source == sourceBeacon && p.password != beacon.Password {
-			// It was restarted. The old session keeps working until
-			// the new one does: a forged beacon costs us a handshake.
-			p.password = beacon.Password
-			p.ca.UpdateAuth(p.password[:], "")
-			n.renew(now, p, out)
-		}
+		n.invitedAgain(now, p, beacon, out)
 		return
 	}
 	if !beacon.Key.IP().Valid() || !n.beacons.take(now) || !n.beaconRoom(l.index, beacon.Key) {
@@ -323,6 +317,22 @@ func (n *Node) handleBeacon(now mono.Time, l *link, f *pkt.Buf, out *Out) {
 	p.version, p.password = beacon.Version, beacon.Password
 	p.ca = cryptoauth.New(&n.ca, cryptoauth.Options{Key: beacon.Key, Password: p.password[:]}, now)
 	n.knock(now, p, out)
+}
+
+// invitedAgain takes a beacon of a peer that we know at this address already.
+// A new password means that it was restarted, or that so far only it had
+// heard our beacons, and we never its. The old session keeps working until the
+// new one does: a forged beacon costs us a handshake.
+func (n *Node) invitedAgain(now mono.Time, p *Peer, b cjdns.Beacon, out *Out) {
+	if p.key != b.Key || p.conf != nil || p.source == sourceBeacon && p.password == b.Password || !n.beacons.take(now) {
+		return
+	}
+	p.source, p.password = sourceBeacon, b.Password
+	p.ca.UpdateAuth(p.password[:], "")
+	// A hello with the old password may be on its way already.
+	p.ca.DropCandidate()
+	p.nextRenew = now
+	n.renew(now, p, out)
 }
 
 // beaconRoom reports whether a beacon may make another peer: the number of

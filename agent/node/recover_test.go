@@ -246,3 +246,23 @@ func TestRingTakesTheOtherWay(t *testing.T) {
 	w.drop = nil
 	t.Logf("after the return: %v", w.flows(a, c, 2*time.Second))
 }
+
+// Two nodes that met by beacons, of which only one heard the other's: the one
+// that was called restarts, and so does the one that called.
+func TestSegmentRestart(t *testing.T) {
+	for restarted := range 2 {
+		w := newWorld(t, 150)
+		a := w.host("a", 1)
+		w.run(100 * time.Millisecond) // nobody hears a's first beacon
+		b := w.host("b", 1)
+		w.until(5*time.Second, "peers", func() bool { return a.up(b) && b.up(a) })
+		w.flows(a, b, 2*time.Second)
+		w.run(5 * time.Second)
+		h, other := w.hosts[restarted], w.hosts[1-restarted]
+		for range 3 {
+			h.boot()
+			t.Logf("%s restarted: %v", h.name, w.flows(other, h, time.Second))
+			w.run(3 * time.Second)
+		}
+	}
+}
