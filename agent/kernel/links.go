@@ -121,3 +121,30 @@ func broadcastOf(p netip.Prefix) netip.Addr {
 	}
 	return netip.AddrFrom4(a)
 }
+
+// Bridge returns the bridge or other master that the device name is a port
+// of.
+func (l Links) Bridge(name string) (Interface, bool) {
+	d, ok := l.ByName(name)
+	if !ok || d.Master == 0 {
+		return Interface{}, false
+	}
+	return l.ByIndex(d.Master)
+}
+
+// Ports returns the devices whose master is the device with that index.
+func (l Links) Ports(master int) (ports []Interface) {
+	for _, i := range l {
+		if i.Master == master && master != 0 {
+			ports = append(ports, i)
+		}
+	}
+	return ports
+}
+
+// Stacked reports whether another device lies on top of the device name: a
+// VLAN, a macvlan, or a bridge that it is a port of.
+func (l Links) Stacked(name string) bool {
+	d, ok := l.ByName(name)
+	return ok && (d.Master != 0 || slices.ContainsFunc(l, func(i Interface) bool { return i.Parent == d.Index }))
+}

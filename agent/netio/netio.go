@@ -85,6 +85,9 @@ type Stats struct {
 	// TxBusy are packets given up because the device took nothing for
 	// writeWait.
 	TxBusy uint64
+	// RxFull are frames that the kernel threw away because the reader was
+	// slow. Packet sockets only.
+	RxFull uint64
 	// RxErrors are errors reported by the kernel between packets.
 	RxErrors uint64
 	// RxDropped are packets thrown away after reading: too long for a Buf,
@@ -94,8 +97,8 @@ type Stats struct {
 
 // counters is Stats while it is being counted. Only the error paths touch it,
 // so the price of 64-bit atomics on MIPS does not matter.
-type counters struct{ txRefused, txBusy, rxErrors, rxDropped atomic.Uint64 }
+type counters struct{ txRefused, txBusy, rxFull, rxErrors, rxDropped atomic.Uint64 }
 
 func (c *counters) stats() Stats {
-	return Stats{c.txRefused.Load(), c.txBusy.Load(), c.rxErrors.Load(), c.rxDropped.Load()}
+	return Stats{c.txRefused.Load(), c.txBusy.Load(), c.rxFull.Load(), c.rxErrors.Load(), c.rxDropped.Load()}
 }

@@ -21,12 +21,14 @@ type PacketOptions struct {
 }
 
 // Packet is a packet socket on one Ethernet device and one EtherType. It is a
-// Conn whose Addrs are Ethernet addresses; packets begin behind the Ethernet
-// header.
+// Conn whose Addrs are Ethernet addresses. Opened by OpenPacket, its packets
+// begin behind the Ethernet header; opened by OpenRaw, they are whole frames.
 type Packet struct {
 	counters
 	conn  *packet.Conn
+	raw   bool // packets begin with the Ethernet header
 	mac   [6]byte
+	mtu   int
 	index int
 	proto uint16 // network byte order
 	batch int
@@ -44,7 +46,22 @@ type Packet struct {
 // OpenPacket opens a packet socket on the device ifname for the EtherType
 // ethertype (host byte order). It receives what is addressed to the device, to
 // groups and to all, not what the device itself sends or what is passing by.
+//
+// The kernel takes the Ethernet header off and puts it on, so links with other
+// headers (Wi-Fi in ad-hoc mode) look the same.
 func OpenPacket(ifname string, ethertype uint16, o PacketOptions) (*Packet, error) {
+	return openPacket(ifname, ethertype, packet.Datagram, o)
+}
+
+// OpenRaw is OpenPacket for whole Ethernet frames: a packet begins with the
+// destination address, in both directions. Writing ignores Addr; the caller is
+// free to choose the source address and the EtherType. Frames of up to
+// pkt.MaxMTU bytes behind the Ethernet header are read, longer ones dropped.
+func OpenRaw(ifname string, ethertype uint16, o PacketOptions) (*Packet, error) {
+	return openPacket(ifname, ethertype, packet.Raw, o)
+}
+
+func openPacket(ifname string, ethertype uint16, typ packet.Type, o PacketOptions) (*Packet, error) {
 	what := "packet socket on " + ifname
 	ifi, err := net.InterfaceByName(ifname)
 	if err != nil {
@@ -53,13 +70,14 @@ func OpenPacket(ifname string, ethertype uint16, o PacketOptions) (*Packet, erro
 	if len(ifi.HardwareAddr) != 6 {
 		return nil, errors.New(what + ": the device has no Ethernet address")
 	}
-	// Datagram: the kernel takes the Ethernet header off and puts it on, so
-	// links with other headers (Wi-Fi in ad-hoc mode) look the same.
-	c, err := packet.Listen(ifi, packet.Datagram, int(ethertype), nil)
+	c, err := packet.Listen(ifi, typ, int(ethertype), nil)
 	if err != nil {
 		return nil, explain(what, err)
 	}
-	p := &Packet{conn: c, mac: [6]byte(ifi.HardwareAddr), index: ifi.Index, proto: netOrder(ethertype), batch: defaultBatch(o.Batch)}
+	p := &Packet{
+		conn: c, raw: typ == packet.Raw, mac: [6]byte(ifi.HardwareAddr), mtu: ifi.MTU, index: ifi.Index,
+		proto: netOrder(ethertype), batch: defaultBatch(o.Batch),
+	}
 	rc, err := c.SyscallConn()
 	if err != nil {
 		c.Close()
@@ -90,11 +108,20 @@ func OpenPacket(ifname string, ethertype uint16, o PacketOptions) (*Packet, erro
 // HardwareAddr returns the device's Ethernet address at the time of opening.
 func (p *Packet) HardwareAddr() [6]byte { return p.mac }
 
+// MTU returns the device's MTU at the time of opening, in bytes without the
+// Ethernet header.
+func (p *Packet) MTU() int { return p.mtu }
+
 // Index returns the device's interface index.
 func (p *Packet) Index() int { return p.index }
 
 // Stats may be called at any time.
-func (p *Packet) Stats() Stats { return p.stats() }
+func (p *Packet) Stats() Stats {
+	if s, err := p.conn.Stats(); err == nil { // the kernel begins to count anew
+		p.rxFull.Add(uint64(s.Drops))
+	}
+	return p.stats()
+}
 
 // Caps implements Conn.
 func (p *Packet) Caps() Caps { return Caps{Batch: p.batch, Text: "mmsg"} }
@@ -132,7 +159,11 @@ func (p *Packet) ReadBatch(bufs []*pkt.Buf) (int, error) {
 	for try := 0; ; {
 		k := min(len(bufs), p.batch)
 		for i, b := range bufs[:k] {
-			setIov(&p.riov[i], b.Room())
+			if p.raw {
+				setIov(&p.riov[i], b.EthRoom()[:pkt.EthHeader+pkt.MaxMTU])
+			} else {
+				setIov(&p.riov[i], b.Room())
+			}
 		}
 		if p.down != isUp {
 			_ = p.conn.SetReadDeadline(time.Now().Add(downPoll))
@@ -181,7 +212,7 @@ func (p *Packet) take(bufs []*pkt.Buf, got int) (n int) {
 		default:
 			continue
 		}
-		if m.hdr.Flags&unix.MSG_TRUNC != 0 || sll.Halen != 6 {
+		if m.hdr.Flags&unix.MSG_TRUNC != 0 || sll.Halen != 6 || p.raw && m.n < pkt.EthHeader {
 			p.rxDropped.Add(1)
 			continue
 		}
@@ -227,12 +258,13 @@ func (p *Packet) WriteBatch(bufs []*pkt.Buf) (int, error) {
 	return sent, nil
 }
 
-// build makes a message of every packet that has an Ethernet address.
+// build makes a message of every packet that has an Ethernet address, or an
+// Ethernet header.
 func (p *Packet) build(bufs []*pkt.Buf) {
 	w := p.tx
 	w.n, w.off = 0, 0
 	for _, b := range bufs {
-		if b.Addr.Kind != pkt.AddrMAC {
+		if !p.raw && b.Addr.Kind != pkt.AddrMAC || p.raw && b.Len() < pkt.EthHeader {
 			p.txRefused.Add(1)
 			continue
 		}

@@ -15,6 +15,12 @@ const (
 
 const bufLen = Headroom + MaxMTU + Tailroom
 
+// Lengths of an Ethernet header and of an 802.1Q tag in it, in bytes.
+const (
+	EthHeader = 14
+	VLANTag   = 4
+)
+
 // Buf is one packet with room around it. Everything in it is plain memory:
 // a Buf never points anywhere, so a free list of them costs the garbage
 // collector nothing. It has one owner at a time; whoever "takes" a Buf must
@@ -91,6 +97,14 @@ func (b *Buf) Truncate(n int) {
 func (b *Buf) Room() []byte {
 	b.off, b.end = Headroom, Headroom
 	return b.arr[Headroom : Headroom+MaxMTU : Headroom+MaxMTU]
+}
+
+// EthRoom is Room for a whole Ethernet frame: what follows the Ethernet header
+// starts at the full headroom. It holds a frame of MaxMTU with an 802.1Q tag
+// and some bytes more, so that a reader can see that a frame was longer.
+func (b *Buf) EthRoom() []byte {
+	b.off, b.end = Headroom-EthHeader, Headroom-EthHeader
+	return b.arr[Headroom-EthHeader : bufLen : bufLen]
 }
 
 // Set makes p the packet, with the full headroom in front. It reports false

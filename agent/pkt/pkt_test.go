@@ -109,3 +109,19 @@ func TestAddr(t *testing.T) {
 		t.Error("an IP address was taken for an Ethernet broadcast")
 	}
 }
+
+func TestEthRoomAlignsPayload(t *testing.T) {
+	var b Buf
+	b.Reset()
+	room := b.EthRoom()
+	if len(room) < EthHeader+VLANTag+MaxMTU+1 || b.Len() != 0 {
+		t.Fatalf("room of %d bytes, length %d", len(room), b.Len())
+	}
+	room[EthHeader] = 0xab
+	if b.Extend(60) == nil || b.Len() != 60 {
+		t.Fatalf("length %d after Extend", b.Len())
+	}
+	if _, ok := b.Pull(EthHeader); !ok || b.off != Headroom || b.Bytes()[0] != 0xab {
+		t.Errorf("the payload starts at %d with %x, want %d", b.off, b.Bytes()[0], Headroom)
+	}
+}
