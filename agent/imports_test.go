@@ -34,19 +34,20 @@ var rooms = map[string]room{
 	// vocabulary: types and bytes
 	"mono":   {pure: true},
 	"pkt":    {pure: true},
-	"batman": {pure: true},
 	"cjdns":  {pure: true, other: []string{"filippo.io/edwards25519"}}, // cjdns signs with the bare scalar
+	"batman": {pure: true},
 	// cores: state machines without hands
 	"cryptoauth": {pure: true, own: words, other: []string{"golang.org/x/crypto"}},
 	"switchcore": {pure: true, own: words},
 	"pathfinder": {pure: true, own: words},
+	"mesh":       {pure: true, own: []string{"mono", "pkt", "batman"}},
 	"session":    {pure: true, own: append([]string{"cryptoauth"}, words...)},
 	"node":       {pure: true, own: append([]string{"cryptoauth", "switchcore", "pathfinder", "session"}, words...)},
 	// edges: thin, Linux
 	"netio":  {float: true, own: []string{"mono", "pkt"}, other: []string{"github.com/songgao/water", "github.com/mdlayher/packet", "golang.org/x/sys"}},
 	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "github.com/jsimonetti/rtnetlink/v2", "github.com/google/nftables", "golang.org/x/sys"}},
-	"config": {float: true, own: []string{"cjdns"}, other: []string{"github.com/tailscale/hujson"}},
-	"admin":  {float: true, own: []string{"mono", "cjdns", "config", "node"}},
+	"config": {float: true, own: []string{"cjdns", "batman", "mesh"}, other: []string{"github.com/tailscale/hujson"}},
+	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "config", "node", "mesh"}},
 	// programs
 	"daemon":        {float: true, own: []string{"*"}, other: []string{"*"}},
 	"cmd/meshagent": {float: true, own: []string{"*"}, other: []string{"*"}},
