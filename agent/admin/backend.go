@@ -28,6 +28,7 @@ type Backend interface {
 	PeerDel(ctx context.Context, selector string) (config.PeerChange, error)
 	// Reload reads the configuration again and applies what changed.
 	Reload(ctx context.Context) (ReloadReport, error)
+	MeshBackend
 }
 
 // PingOptions says how to ping. The registry has filled in the defaults and

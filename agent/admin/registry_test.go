@@ -27,6 +27,7 @@ type fakeBackend struct {
 	ping   PingOptions
 	target string
 	block  chan struct{} // Ping waits for it, if it is there
+	fakeMesh
 }
 
 func (f *fakeBackend) Status(context.Context) (node.Status, error) { return f.status, f.err }
@@ -62,7 +63,8 @@ func (f *fakeBackend) Reload(context.Context) (ReloadReport, error) {
 }
 
 func TestMethods(t *testing.T) {
-	want := "methods peer.add peer.del peers ping reload sessions status trace version"
+	want := "mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
+		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
 		names = append(names, m.Name)
@@ -74,7 +76,7 @@ func TestMethods(t *testing.T) {
 				t.Errorf("%s: %s has no help", m.Name, a.Name)
 			}
 		}
-		changes := strings.HasPrefix(m.Name, "peer.") || m.Name == "reload"
+		changes := strings.HasPrefix(m.Name, "peer.") || m.Name == "reload" || m.Name == "mesh.throughput"
 		if m.ReadOnly == changes {
 			t.Errorf("%s: ReadOnly is %v", m.Name, m.ReadOnly)
 		}
@@ -92,8 +94,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

@@ -88,7 +88,7 @@ func TestSocketSpeaksJSONLines(t *testing.T) {
 		{`{"id":7,"method":"version"}`, `{"id":7,"result":{"version":"1.0.0","protocol":20}}`},
 		{`{"method":"version","id":{"a":[1]},"args":{}}` + "\r", `{"id":{"a":[1]},"result":{"version":"1.0.0","protocol":20}}`},
 		{`{"method":"version","args":null}`, `{"id":null,"result":{"version":"1.0.0","protocol":20}}`},
-		{"\n" + `{"id":"x","method":"nope"}`, `{"id":"x","error":{"code":"unknown_method","text":"no method 'nope'; expected one of: methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"}}`},
+		{"\n" + `{"id":"x","method":"nope"}`, `{"id":"x","error":{"code":"unknown_method","text":"no method 'nope'; expected one of: mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"}}`},
 		{`{"id":1,"method":"ping","args":{"target":"x","count":0}}`, `{"id":1,"error":{"code":"bad_argument","text":"ping: argument 'count': expected a number from 1 to 100, found 0"}}`},
 		{`{"id":1,"method":"version"`, `{"id":null,"error":{"code":"bad_request","text":"expected one JSON object on a line: {\"id\", \"method\", \"args\"}"}}`},
 		{`{"id":1,"method":"version"} {}`, `{"id":1,"error":{"code":"bad_request","text":"expected one JSON object on a line, found more behind it"}}`},

@@ -63,6 +63,10 @@ func (d *draft) readDocument(doc *Document, overlay bool) {
 			d.readPassword(at, s)
 		case "supernode":
 			d.readSupernode(at, s)
+		case "mesh":
+			d.readMesh(at, s)
+		case "hardif":
+			d.readHardIf(at, s)
 		default:
 			d.warnOnce("section "+s.Type, at, "", "unknown section type '%s', ignored", s.Type)
 		}

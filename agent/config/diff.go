@@ -4,7 +4,7 @@ import "slices"
 
 // Change is one difference between two configurations.
 type Change struct {
-	Kind    string   `json:"kind"`              // main, tun, udp, eth, peer, password or supernode
+	Kind    string   `json:"kind"`              // main, tun, udp, eth, peer, password, supernode, mesh or hardif
 	Action  string   `json:"action"`            // added, removed or changed
 	Section string   `json:"section,omitempty"` // of the new configuration; of the old one if removed
 	Name    string   `json:"name,omitempty"`    // of a peer or password
@@ -44,7 +44,7 @@ var restartOptions = map[string][]string{
 // then changes, then additions, in the order of the configurations. Peers are
 // the same if key, address and interface are; udp links if their section is;
 // eth links if their device is; passwords if their name is; supernodes if
-// their key is. Options of main and tun that need a restart come as a Change
+// their key is; meshes if their name is; hard interfaces if their device is. Options of main and tun that need a restart come as a Change
 // of their own. Private keys are not compared.
 func Diff(before, after Config) []Change {
 	var out []Change
@@ -91,6 +91,12 @@ func Diff(before, after Config) []Change {
 		func(a, b Supernode) []string { return options(a.Enabled != b.Enabled, "enabled") }))
 	collect(diffSlice(before.Peers, after.Peers, "peer", Peer.ID,
 		func(p Peer) (string, string) { return p.Section, p.Name }, peerDiff))
+	collect(diffSlice(before.meshes(), after.meshes(), "mesh",
+		func(m Mesh) string { return m.Name },
+		func(m Mesh) (string, string) { return m.Name, "" }, meshDiff))
+	collect(diffSlice(before.HardIfs, after.HardIfs, "hardif",
+		func(h HardIf) string { return h.Device },
+		func(h HardIf) (string, string) { return h.Section, h.Device }, hardIfDiff))
 	return slices.Concat(out, removed, changed, added)
 }
 
@@ -189,4 +195,12 @@ func peerDiff(a, b Peer) []string {
 		a.Login != b.Login, "login",
 		a.Version != b.Version, "version",
 	)
+}
+
+// meshes is the mesh as a list of none or one.
+func (c Config) meshes() []Mesh {
+	if c.Mesh.Name == "" {
+		return nil
+	}
+	return []Mesh{c.Mesh}
 }

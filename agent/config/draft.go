@@ -14,8 +14,10 @@ import (
 // came from, and what is wrong with it so far.
 type draft struct {
 	Config
-	udpAt, ethAt, peerAt, passwordAt, supernodeAt []place
-	sectionAt                                     map[string]place // named sections
+	udpAt, ethAt, peerAt, passwordAt, supernodeAt, hardIfAt []place
+
+	meshAt    place
+	sectionAt map[string]place // named sections
 
 	warnings Problems
 	problems Problems
@@ -54,6 +56,7 @@ func (d *draft) finish() (Config, []Warning, error) {
 	d.checkLinks()
 	d.checkPeers()
 	d.checkPasswords()
+	d.checkMesh()
 	d.warnings.sort()
 	return d.Config, d.warnings, d.problems.err()
 }

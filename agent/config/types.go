@@ -26,6 +26,8 @@ type Config struct {
 	Peers      []Peer
 	Passwords  []Password
 	Supernodes []Supernode
+	Mesh       Mesh // zero: none
+	HardIfs    []HardIf
 
 	// PrivateKey is a key found in the text itself; zero if there is none. It
 	// is an import: Store.Key moves it into Main.KeyFile.

@@ -4,10 +4,11 @@
 //
 // Goroutines, and what each may touch:
 //
-//	engine      owns the node and writes to every Conn (engine.go)
-//	readers     one per socket and one for the TUN: Conn -> engine
-//	supervisor  opens and closes links and the TUN, follows the kernel's
-//	            devices, resolves names, stores what must survive (daemon.go)
+//	engine      owns the node and the mesh, writes to every Conn (engine.go)
+//	readers     one per socket, TUN and TAP: Conn -> engine
+//	supervisor  opens and closes links, hard interfaces, TUN and TAP, follows
+//	            the kernel's devices, resolves names, stores what must survive
+//	            (daemon.go, meshrun.go)
 //	admin       one per connection of the socket: asks the engine (backend.go)
 //
 // Run returns when all of them have ended.
@@ -54,11 +55,15 @@ type Daemon struct {
 	id     *cryptoauth.Identity
 	engine *engine
 	batch  int
+	socket string // of the admin methods
+	// meshLog is safe for concurrent use.
+	meshLog *meshLog
 
 	// Supervisor only.
 	cfg    config.Config
 	links  links
 	tun    tunState
+	mesh   meshRun
 	memory memory
 	peers  map[string]*peerState // by peerID
 	addrs  []netip.Prefix        // of this host, as of the last report
@@ -79,11 +84,27 @@ type Daemon struct {
 	mu       sync.Mutex
 	tunInfo  node.TUNStatus
 	problems map[string]string
+	meshView meshView
 }
 
+// brokenLink is the end of a reader: of a link of the overlay, of the TUN if
+// s is nil, or of something that the mesh handles itself.
 type brokenLink struct {
-	s   *socket
-	err error
+	s    *socket
+	err  error
+	mesh func(ctx context.Context)
+}
+
+// report gives f, which handles the end of a reader of the mesh, to the
+// supervisor.
+func (d *Daemon) report(ctx context.Context, f func(ctx context.Context)) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case d.broken <- brokenLink{mesh: f}:
+	case <-ctx.Done():
+	}
 }
 
 // ErrDisabled says that the configuration switches the agent off.
@@ -102,7 +123,8 @@ func Run(ctx context.Context, opt Options) error {
 		said: make(map[string]time.Time), batch: batchSize(),
 	}
 	d.waits.m = make(map[uint64]chan node.Reply)
-	d.links.d = d
+	d.links.d, d.mesh.d = d, d
+	d.meshLog = newMeshLog(d.log)
 	loaded, err := d.store.Load()
 	if err != nil {
 		return err
@@ -126,6 +148,7 @@ func Run(ctx context.Context, opt Options) error {
 	if opt.Socket != "" {
 		socket = opt.Socket
 	}
+	d.socket = socket
 	return d.run(ctx, socket)
 }
 
@@ -179,7 +202,9 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 		case <-ctx.Done():
 			return
 		case b := <-d.broken:
-			if b.s != nil {
+			if b.mesh != nil {
+				b.mesh(ctx)
+			} else if b.s != nil {
 				d.links.fail(ctx, b.s, b.err.Error())
 			} else {
 				d.tun.fail(ctx, d, b.err)
@@ -199,6 +224,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			continue
 		case <-tick.C:
 			d.memory.save(d, false)
+			d.mesh.tick(ctx)
 			if t := d.same.Load(); t != 0 && time.Now().Unix()-t > 60 {
 				d.problem("same-key", "")
 			}
@@ -217,6 +243,7 @@ func (d *Daemon) apply(ctx context.Context) {
 	d.links.want(ctx, &d.cfg, devs)
 	d.links.check(ctx, devs)
 	d.tun.check(ctx, d)
+	d.mesh.check(ctx, devs)
 	d.applyPeers(ctx)
 }
 
@@ -226,6 +253,7 @@ func (d *Daemon) check(ctx context.Context, addresses bool) {
 	d.links.want(ctx, &d.cfg, devs)
 	d.links.check(ctx, devs)
 	d.tun.check(ctx, d)
+	d.mesh.check(ctx, devs)
 	d.applyPeers(ctx)
 	if addresses {
 		d.engine.do(ctx, func(now mono.Time) { d.engine.node.AddressesChanged(now, &d.engine.out) })
@@ -268,6 +296,7 @@ func (d *Daemon) shutdown(ctx context.Context) {
 		d.links.close(s)
 	}
 	d.tun.close(ctx, d)
+	d.mesh.stop(ctx, false)
 	d.memory.save(d, true)
 	d.log.Info("stopped")
 }

@@ -11,39 +11,53 @@ import (
 	"github.com/meshagent/meshagent/agent/pkt"
 )
 
-// engine is the one goroutine that owns the node: readers bring it batches,
-// everything else brings it functions to run. It also writes, so that the
-// packets of a session leave in the order of their nonces.
+// engine is the one goroutine that owns the node and the mesh: readers bring
+// it batches, everything else brings it functions to run. It also writes, so
+// that the packets of a session leave in the order of their nonces.
 type engine struct {
 	node  *node.Node
 	out   node.Out
+	mesh  *meshCore // nil while there is none
 	pool  pkt.Pool
 	start time.Time
 
 	// in carries what the readers have read. Writers: all readers. Reader:
 	// the engine. A reader waits when it is full, and the kernel drops.
 	in chan inbound
-	// calls carries functions that need the node. Reader: the engine.
+	// calls carries functions that need the cores. Reader: the engine.
 	calls chan func(now mono.Time)
 
-	conns []netio.Conn // by link index; nil: none
-	sort  []pkt.Batch  // by link index, scratch
+	links writer
 	tun   netio.Conn
 	onOut func(now mono.Time, out *node.Out) // asks, replies, events
 }
+
+// source says what a reader reads.
+type source uint8
+
+const (
+	fromLink source = iota // a link of the overlay
+	fromTUN                // local programs
+	fromAir                // a hard interface of the mesh
+	fromTAP                // clients of the mesh
+)
 
 // inbound is one batch on its way to the engine. The engine fills its slots
 // with fresh buffers and gives it back through free.
 type inbound struct {
 	batch *pkt.Batch
 	n     int
-	tun   bool
+	from  source
 	free  chan *pkt.Batch
 }
 
 // batchesPerReader is how many batches a reader has under way: one that it
 // fills, one in the queue, one that the engine works on.
 const batchesPerReader = 3
+
+// drainBatches is how many waiting batches are taken before the answers are
+// written: larger writes under load.
+const drainBatches = 3
 
 func newEngine(batch int) *engine {
 	e := &engine{
@@ -89,7 +103,7 @@ func (e *engine) run(ctx context.Context) {
 	defer timer.Stop()
 	set := mono.Time(-1)
 	for {
-		if d := e.node.Deadline(); d != set {
+		if d := mono.Min(e.node.Deadline(), e.mesh.deadline()); d != set {
 			set = d
 			timer.Reset(max(0, d.Sub(e.now())))
 		}
@@ -98,7 +112,7 @@ func (e *engine) run(ctx context.Context) {
 			return
 		case in := <-e.in:
 			e.take(e.now(), in)
-			e.drain()
+			e.drain(drainBatches)
 		case f := <-e.calls:
 			f(e.now())
 		case <-timer.C:
@@ -111,13 +125,16 @@ func (e *engine) run(ctx context.Context) {
 			e.node.Expire(now, &e.out)
 		}
 		e.flush(now)
+		if e.mesh != nil {
+			e.mesh.expire(now)
+			e.mesh.flush(now, &e.pool)
+		}
 	}
 }
 
-// drain takes the batches that are waiting already, a few at most, so that
-// writes become larger under load.
-func (e *engine) drain() {
-	for range 3 {
+// drain takes the batches that are waiting already, at most n.
+func (e *engine) drain(n int) {
+	for range n {
 		select {
 		case in := <-e.in:
 			e.take(e.now(), in)
@@ -130,12 +147,18 @@ func (e *engine) drain() {
 func (e *engine) take(now mono.Time, in inbound) {
 	full := in.batch.Bufs
 	work := pkt.Batch{Bufs: full[:in.n]}
-	if in.tun {
+	switch {
+	case in.from == fromTUN:
 		e.node.FromTUN(now, &work, &e.out)
-	} else {
+	case in.from == fromLink:
 		e.node.FromLink(now, &work, &e.out)
+	case e.mesh != nil:
+		e.mesh.take(now, work.Bufs, in.from == fromTAP)
+	default: // the mesh has just gone; the buffers stay where they are
+		in.free <- in.batch
+		return
 	}
-	// The node has taken the first n buffers.
+	// The core has taken the first n buffers.
 	for i := range in.n {
 		full[i] = e.pool.Get()
 	}
@@ -148,63 +171,77 @@ func (e *engine) flush(now mono.Time) {
 		e.onOut(now, &e.out)
 		e.out.Asks, e.out.Replies, e.out.Events = e.out.Asks[:0], e.out.Replies[:0], e.out.Events[:0]
 	}
-	if e.out.Frames.Len() > 0 {
-		e.writeFrames()
-	}
-	if e.out.TUN.Len() > 0 {
-		if e.tun != nil {
-			// An error means that the device is gone; its reader tells.
-			_, _ = e.tun.WriteBatch(e.out.TUN.Bufs)
-		}
-		e.out.TUN.Recycle(&e.pool)
-	}
+	e.links.write(&e.out.Frames, &e.pool)
+	writeLocal(e.tun, &e.out.TUN, &e.pool)
 }
 
-// writeFrames sends the frames, in order per link.
-func (e *engine) writeFrames() {
-	f := &e.out.Frames
+// setConn makes c the Conn of a link; nil for none. Engine goroutine only.
+func (e *engine) setConn(link uint16, c netio.Conn) { e.links.set(link, c) }
+
+// writeLocal sends packets to local programs or clients; c is nil if there is
+// no device. An error means that the device is gone; its reader tells.
+func writeLocal(c netio.Conn, p *pkt.Batch, pool *pkt.Pool) {
+	if p.Len() == 0 {
+		return
+	}
+	if c != nil {
+		_, _ = c.WriteBatch(p.Bufs)
+	}
+	p.Recycle(pool)
+}
+
+// writer sends batches whose buffers name their link.
+type writer struct {
+	conns []netio.Conn // by link index; nil: none
+	sort  []pkt.Batch  // by link index, scratch
+}
+
+// set makes c the Conn of a link; nil for none.
+func (w *writer) set(link uint16, c netio.Conn) {
+	for int(link) >= len(w.conns) {
+		w.conns = append(w.conns, nil)
+	}
+	w.conns[link] = c
+}
+
+// write sends the frames, in order per link, and empties f.
+func (w *writer) write(f *pkt.Batch, pool *pkt.Pool) {
+	if f.Len() == 0 {
+		return
+	}
 	first := f.Bufs[0].Port
 	same := true
 	for _, b := range f.Bufs {
 		same = same && b.Port == first
 	}
 	if same {
-		e.write(first, f)
+		w.send(first, f, pool)
 		return
 	}
 	for _, b := range f.Bufs {
-		for int(b.Port) >= len(e.sort) {
-			e.sort = append(e.sort, pkt.Batch{})
+		for int(b.Port) >= len(w.sort) {
+			w.sort = append(w.sort, pkt.Batch{})
 		}
-		e.sort[b.Port].Add(b)
+		w.sort[b.Port].Add(b)
 	}
 	f.Reset()
-	for i := range e.sort {
-		if e.sort[i].Len() > 0 {
-			e.write(uint16(i), &e.sort[i])
+	for i := range w.sort {
+		if w.sort[i].Len() > 0 {
+			w.send(uint16(i), &w.sort[i], pool)
 		}
 	}
 }
 
-func (e *engine) write(link uint16, f *pkt.Batch) {
-	if int(link) < len(e.conns) && e.conns[link] != nil {
-		_, _ = e.conns[link].WriteBatch(f.Bufs)
+func (w *writer) send(link uint16, f *pkt.Batch, pool *pkt.Pool) {
+	if int(link) < len(w.conns) && w.conns[link] != nil {
+		_, _ = w.conns[link].WriteBatch(f.Bufs)
 	}
-	f.Recycle(&e.pool)
-}
-
-// setConn makes c the Conn of a link; nil for none. Engine goroutine only.
-func (e *engine) setConn(link uint16, c netio.Conn) {
-	for int(link) >= len(e.conns) {
-		e.conns = append(e.conns, nil)
-	}
-	e.conns[link] = c
+	f.Recycle(pool)
 }
 
 // read moves batches from c to the engine until c is closed or fails, and
-// returns why. port is put on every buffer; tun says that these are packets
-// of local programs.
-func (e *engine) read(ctx context.Context, c netio.Conn, port uint16, tun bool) error {
+// returns why. port is put on every buffer; from says what c is.
+func (e *engine) read(ctx context.Context, c netio.Conn, port uint16, from source) error {
 	size := max(1, c.Caps().Batch)
 	free := make(chan *pkt.Batch, batchesPerReader)
 	for range batchesPerReader {
@@ -229,7 +266,7 @@ func (e *engine) read(ctx context.Context, c netio.Conn, port uint16, tun bool) 
 			buf.Port = port
 		}
 		select {
-		case e.in <- inbound{batch: b, n: n, tun: tun, free: free}:
+		case e.in <- inbound{batch: b, n: n, from: from, free: free}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -233,10 +233,10 @@ func (l *links) start(ctx context.Context, s *socket, c netio.Conn, index uint16
 	s.wg.Add(1)
 	go func() {
 		defer s.wg.Done()
-		err := l.d.engine.read(ctx, c, index, false)
+		err := l.d.engine.read(ctx, c, index, fromLink)
 		if ctx.Err() == nil {
 			select {
-			case l.d.broken <- brokenLink{s, err}:
+			case l.d.broken <- brokenLink{s: s, err: err}:
 			case <-ctx.Done():
 			}
 		}

@@ -85,10 +85,10 @@ func (t *tunState) start(ctx context.Context, d *Daemon) error {
 	t.wg.Add(1)
 	go func() {
 		defer t.wg.Done()
-		err := d.engine.read(rctx, dev, 0, true)
+		err := d.engine.read(rctx, dev, 0, fromTUN)
 		if rctx.Err() == nil {
 			select {
-			case d.broken <- brokenLink{nil, err}:
+			case d.broken <- brokenLink{err: err}:
 			case <-rctx.Done():
 			}
 		}

@@ -2,7 +2,8 @@
 // program: "meshagent run" is a node of the cjdns network, the other commands
 // make keys and configurations, or ask a running agent over its unix socket.
 //
-// Exit codes: 0 done, 1 it could not be done, 2 wrong usage.
+// Exit codes: 0 done, 1 it could not be done, 2 wrong usage. Those of
+// "meshagent bat" are batctl's.
 package main
 
 import (
@@ -38,6 +39,7 @@ type app struct {
 	json       bool   // --json
 	socket     string // --socket
 	configPath string // --config
+	usageCode  int    // exit code of wrong usage, 2 if it is 0
 	help       strings.Builder
 }
 
@@ -67,18 +69,28 @@ func (a *app) main(ctx context.Context, args []string) int {
 		return 0
 	case errors.As(err, &noExec):
 		fmt.Fprint(a.stderr, noExec.Command.UsageFunc(noExec.Command))
-		return 2
+		return a.badUsage()
 	case errors.As(err, &usage):
 		fmt.Fprintf(a.stderr, "meshagent: %s\n", usage.text)
-		return 2
+		return a.badUsage()
 	case a.help.Len() > 0: // the flag package has said what was wrong
 		fmt.Fprint(a.stderr, a.help.String())
+		return a.badUsage()
+	case errors.Is(err, errNoAnswer):
 		return 2
 	case errors.Is(err, errSilent):
 		return 1
 	}
 	a.fail(err)
 	return 1
+}
+
+// badUsage is the exit code of wrong usage.
+func (a *app) badUsage() int {
+	if a.usageCode != 0 {
+		return a.usageCode
+	}
+	return 2
 }
 
 // tree builds the commands.
@@ -97,6 +109,7 @@ func (a *app) tree() *ffcli.Command {
 		a.pingCommand(),
 		a.traceCommand(),
 		a.peerCommand(),
+		a.batCommand(),
 		a.reloadCommand(),
 		a.versionCommand(),
 	}
