@@ -10,7 +10,7 @@ CROSS       := mips-softfloat mipsle-softfloat arm-5 arm-6 arm-7 arm64 amd64
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns interop fuzz bench size cross demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest interop fuzz bench bench-mesh size cross demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -23,11 +23,11 @@ check: fmt vet lint arch ## all that looks at the sources without running them
 fmt: ## fail on files that gofmt would change
 	@test -z "$$(gofmt -l agent bench hw | tee /dev/stderr)"
 vet: ## go vet, here and for 32-bit big-endian
-	$(GO) vet -tags netns ./...
+	$(GO) vet -tags netns,guest ./...
 	GOOS=linux GOARCH=mips CGO_ENABLED=0 $(GO) vet ./agent/...
 lint: ## golangci-lint if it is installed, else staticcheck
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; \
-	elif test -x $(OUT)/staticcheck || GOBIN=$(CURDIR)/$(OUT) $(GO) install $(STATICCHECK); then $(OUT)/staticcheck -tags netns ./...; \
+	elif test -x $(OUT)/staticcheck || GOBIN=$(CURDIR)/$(OUT) $(GO) install $(STATICCHECK); then $(OUT)/staticcheck -tags netns,guest ./...; \
 	else echo "lint: NOT RUN: no golangci-lint here, and $(STATICCHECK) cannot be had"; fi
 arch: ## hold the import table and the dependency list
 	$(GO) test -count=1 -run 'Import|Dependencies' ./agent
@@ -37,21 +37,29 @@ unit: ## unit tests with the race detector
 	$(GO) test -race -shuffle=on ./...
 test: needs check unit netns ## everything that must pass before a change goes in
 	$(MAKE) --no-print-directory demo ARGS=--check
+	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE)' $(NETNS)
+check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent
+	@$(SUDO) hw/needs.sh ip bridge tc ping nft dash xz zstd batctl busybox qemu-system-x86_64
+	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
+	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -v $(ARGS) ./hw/guest
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./agent/...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
 bench: needs build ## ns and allocations per packet, then throughput between namespaces
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./agent/...
 	$(GO) build -o $(OUT)/bench-netns ./bench/netns && $(SUDO) env CJDROUTE=$(CJDROUTE) $(OUT)/bench-netns -agent $(OUT)/meshagent $(ARGS)
+bench-mesh: build ## the mesh beside batman-adv, batmand and babeld on the same air (half an hour)
+	@$(SUDO) hw/needs.sh ip bridge batmand babeld xz zstd batctl busybox qemu-system-x86_64
+	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-mesh ./bench/mesh && $(SUDO) $(OUT)/bench-mesh -agent $(OUT)/meshagent $(ARGS)
 cross: $(CROSS:%=$(OUT)/cross/meshagent-linux-%) ## static programs for routers into .build/cross/
 $(OUT)/cross/meshagent-linux-%: FORCE
 	GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) CGO_ENABLED=0 \
 	  $(GO) build -trimpath -ldflags '-s -w -buildid=' -o $@ ./agent/cmd/meshagent
 size: cross ## sizes of the programs, plain and compressed
 	@bench/size/size.sh $(OUT)/cross/*
-demo: needs build ## five agents in namespaces; ARGS=--check for a test run
+demo: needs build ## five agents in namespaces, MESH=1: a mesh of nine; ARGS=--check for a test run
 	$(GO) build -o $(OUT)/demo ./hw/demo
 	$(SUDO) env MESH=$(MESH) WIFI=$(WIFI) CHAIN=$(CHAIN) SUPERNODE=$(SUPERNODE) BOX=$(BOX) SPINE=$(SPINE) $(OUT)/demo -agent $(OUT)/meshagent $(ARGS)
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests

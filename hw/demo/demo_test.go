@@ -24,7 +24,7 @@ func TestChosen(t *testing.T) {
 		name, value string
 		ok          bool
 	}{
-		{"MESH", "", true}, {"MESH", "0", true}, {"MESH", "1", false},
+		{"MESH", "", true}, {"MESH", "0", true}, {"MESH", "1", true}, {"WIFI", "1", false},
 		{"BOX", "yes", false}, {"SPINE", "1", true},
 	} {
 		t.Run(tc.name+"="+tc.value, func(t *testing.T) {

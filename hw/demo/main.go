@@ -34,12 +34,18 @@ func fatal(err error) {
 // chosen fails if the environment asks for a demo that is not in this version.
 // The value 0 is as good as none.
 func chosen() error {
-	for _, name := range []string{"MESH", "WIFI", "CHAIN", "SUPERNODE", "BOX"} {
+	for _, name := range []string{"WIFI", "CHAIN", "SUPERNODE", "BOX"} {
 		if v := os.Getenv(name); v != "" && v != "0" {
-			return fmt.Errorf("%s=%s: this demo is not in this version; the one there is runs without it, or with SPINE=1", name, v)
+			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with SPINE=1 (or nothing) and MESH=1", name, v)
 		}
 	}
 	return nil
+}
+
+// meshChosen reports whether the environment asks for the mesh demo.
+func meshChosen() bool {
+	v := os.Getenv("MESH")
+	return v != "" && v != "0"
 }
 
 // run builds the network, shows or checks it, and takes it away again.
@@ -52,6 +58,13 @@ func run(bin string, check bool) (status int) {
 	}})
 	defer r.Close()
 	r.CloseOnSignal()
+	if meshChosen() {
+		m := newMesh(r, bin)
+		if check {
+			return checkMesh(m)
+		}
+		runMesh(m)
+	}
 	hosts := spine(r, bin)
 	for _, h := range hosts {
 		h.Start()

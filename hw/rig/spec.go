@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
@@ -16,6 +17,7 @@ type Spec struct {
 	Eth       []EthSpec
 	Peers     []PeerSpec
 	Passwords []PasswordSpec
+	Mesh      *MeshSpec // ours only; nil: none
 
 	Closed   bool     // ours only: inbound closed
 	NoTUN    bool     // ours only
@@ -57,6 +59,35 @@ type PeerSpec struct {
 // PasswordSpec lets others in.
 type PasswordSpec struct{ Login, Password string }
 
+// MeshSpec is a batman mesh of our agent. Zero values leave options out.
+type MeshSpec struct {
+	Name         string        // of the device for clients; empty: bat0
+	Algo         string        // BATMAN_IV or BATMAN_V
+	OrigInterval time.Duration // in steps of a millisecond
+	HardIfs      []string      // devices that the mesh runs on, the primary one first
+	Options      []string      // further options of the mesh section: name, value, name, value, …
+}
+
+// device returns the name of the device for clients.
+func (m MeshSpec) device() string {
+	if m.Name == "" {
+		return "bat0"
+	}
+	return m.Name
+}
+
+// uci renders the sections of a mesh.
+func (m MeshSpec) uci(b *strings.Builder) {
+	interval := ""
+	if m.OrigInterval > 0 {
+		interval = fmt.Sprint(m.OrigInterval.Milliseconds())
+	}
+	section(b, "mesh", m.device(), append([]string{"routing_algo", m.Algo, "orig_interval", interval}, m.Options...)...)
+	for i, dev := range m.HardIfs {
+		section(b, "hardif", fmt.Sprintf("hardif%d", i), "device", dev, "mesh", m.device())
+	}
+}
+
 // section writes one UCI section; pairs are option, value; empty values are
 // left out.
 func section(b *strings.Builder, typ, name string, pairs ...string) {
@@ -97,6 +128,9 @@ func (s Spec) uci(h *Host) string {
 	}
 	for i, p := range s.Passwords {
 		section(&b, "password", fmt.Sprintf("password%d", i), "name", p.Login, "password", p.Password)
+	}
+	if s.Mesh != nil {
+		s.Mesh.uci(&b)
 	}
 	return b.String() + strings.Join(s.Extra, "\n") + "\n"
 }
