@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -128,7 +129,7 @@ func (m *Mesh) elpNewcomer(now mono.Time, r rx) *HardNeigh {
 // elpEvict forgets the station that was silent for the longest time if that
 // was long. Live ones never make room.
 func (m *Mesh) elpEvict(now mono.Time, hi *HardIface) {
-	old := slices.MinFunc(hi.neighbours, func(a, b *HardNeigh) int { return int(a.lastSeen.Sub(b.lastSeen)) })
+	old := slices.MinFunc(hi.neighbours, func(a, b *HardNeigh) int { return cmp.Compare(a.lastSeen, b.lastSeen) })
 	if now.Sub(old.lastSeen) > elpSilent*hi.elpEvery() {
 		hi.neighbours = slices.DeleteFunc(hi.neighbours, func(n *HardNeigh) bool { return n == old })
 	}

@@ -140,18 +140,22 @@ func (m *Mesh) nextHop(o *Originator, via *HardIface) *Neighbour {
 }
 
 // transitHop is where a packet in transit to o goes that came from r: not back
-// to the station that sent it if there is any other way. While routes change,
-// two nodes can take each other for the next hop until the next OGMs arrive,
-// which on bad links takes its time. The kernel sends it back.
+// to the station that sent it if there is another way that OGMs came by lately.
+// While routes change, two nodes can take each other for the next hop until the
+// next OGMs arrive, which on bad links takes its time. The kernel sends it back.
+// So does this node in B.A.T.M.A.N. V, where the way back can be right: the
+// sender may route differently what comes in here, and its OGMs do not tell
+// whether it has them from us, as those of B.A.T.M.A.N. IV do.
 func (m *Mesh) transitHop(o *Originator, r rx) *Neighbour {
 	n := m.router(o, r.hi)
-	if n == nil || n.MAC != r.src || n.hi != r.hi {
+	if n == nil || n.MAC != r.src || n.hi != r.hi || m.cfg.Algo == BatmanV {
 		return n
 	}
 	s, back := slot(r.hi), n
 	var other *Neighbour
 	for _, n := range o.neighbours {
-		if q := m.quality(n, s); n != back && q > 0 && (other == nil || q > m.quality(other, s)) {
+		q := m.quality(n, s)
+		if n != back && q > 0 && (other == nil || q > m.quality(other, s)) {
 			other = n
 		}
 	}

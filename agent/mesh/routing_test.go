@@ -137,6 +137,12 @@ func TestTransitHop(t *testing.T) {
 			t.Errorf("%s: to %v, want %v", c.name, n.MAC, c.want)
 		}
 	}
+	v := newStand(t, 1, Seqnos{}, func(c *Config) { c.Algo = BatmanV })
+	o := v.route(macC, macB, 0)
+	*v.m.addWay(v.now, o, macD, v.m.ifaces[0]).v.slot(1) = vSlot{50, 1}
+	if n := v.m.transitHop(o, rx{hi: v.m.ifaces[0], src: macB}); n.MAC != macB {
+		t.Errorf("in B.A.T.M.A.N. V: to %v, want back", n.MAC)
+	}
 	s := newOGMStand(t, 1, nil)
 	if s.m.transitHop(s.m.obtain(s.now, macC, macB, &s.out), rx{hi: s.m.ifaces[0], src: macB}) != nil {
 		t.Error("a way to nowhere")

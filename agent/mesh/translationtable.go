@@ -34,6 +34,7 @@ const (
 	ttRoamTime   = 20 * time.Second  // in which a client may roam
 	ttRoamMax    = 5                 // times
 	ttRides      = 3                 // OGMs that repeat the changes, after the first
+	ttSilent     = 30 * time.Second  // how much later than others an originator may have been heard
 )
 
 // Limits beside those in config.go.

@@ -72,24 +72,32 @@ func (e *ttEntry) roaming() bool {
 	return true
 }
 
-// best returns the place to send to: one that the client did not leave, then
-// the best way, then the newest.
+// ttBest returns the place to send to: one that the client did not leave, then
+// one that speaks, then the best way, then the newest. The module does not look
+// at silence: for 200 s it sends to the best of two gateways of a LAN although
+// that one is dead and the other is not.
 func (m *Mesh) ttBest(e *ttEntry) *ttPlace {
 	if len(e.places) == 1 {
 		return &e.places[0]
 	}
+	var heard mono.Time
+	for i := range e.places {
+		heard = max(heard, e.places[i].orig.lastSeen)
+	}
 	var best *ttPlace
-	var metric uint32
+	var metric uint64
 	for i := range e.places {
 		p := &e.places[i]
-		q := m.metric(p.orig)
-		if best != nil {
-			left, bestLeft := p.state&placeLeft, best.state&placeLeft
-			if left > bestLeft || left == bestLeft && (q < metric || q == metric && p.at <= best.at) {
-				continue
-			}
+		q := uint64(m.metric(p.orig))
+		if heard.Sub(p.orig.lastSeen) <= ttSilent {
+			q |= 1 << 32
 		}
-		best, metric = p, q
+		if p.state&placeLeft == 0 {
+			q |= 1 << 33
+		}
+		if best == nil || q > metric || q == metric && p.at > best.at {
+			best, metric = p, q
+		}
 	}
 	return best
 }

@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"os"
 	"slices"
@@ -36,7 +37,7 @@ func readLinks(t testing.TB, names ...string) (fs []onLink) {
 			fs = append(fs, onLink{c, uint16(i)})
 		}
 	}
-	slices.SortStableFunc(fs, func(a, b onLink) int { return int(a.at - b.at) })
+	slices.SortStableFunc(fs, func(a, b onLink) int { return cmp.Compare(a.at, b.at) })
 	return fs
 }
 

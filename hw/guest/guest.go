@@ -105,7 +105,7 @@ func (g *Guest) try() error {
 	_ = os.Remove(socket)
 	argv := []string{
 		"qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-accel", "tcg,thread=multi", "-M", "pc", "-cpu", "max", "-m", fmt.Sprint(g.MemMB), "-smp", "1",
+		"-accel", "tcg,thread=multi,tb-size=256", "-M", "pc", "-cpu", "max", "-m", fmt.Sprint(g.MemMB), "-smp", "1",
 		"-kernel", g.Image.Vmlinux(), "-initrd", initrd,
 		// no_timer_check: the check fails, and the kernel panics, on an overloaded host
 		"-append", "console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nokaslr no_timer_check random.trust_cpu=on tsc=reliable " +

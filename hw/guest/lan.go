@@ -14,7 +14,6 @@ type LAN struct {
 	lab   *Lab
 	ports int
 	mtu   int
-	rules bool
 }
 
 // LAN makes a segment without anybody on it.

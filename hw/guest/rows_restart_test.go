@@ -27,31 +27,33 @@ const seqnoPatience = 45 * time.Second
 // TestAgentRestart: an agent that stops and starts, or is killed and starts,
 // goes on where it was.
 func TestAgentRestart(t *testing.T) {
-	row(t, "the agent restarts", func(w *world) {
-		left, right := w.lan(), w.lan()
-		k1 := w.kernel("k1", MeshConfig{IPs: []string{ip1 + net24}}, left)
-		a := w.agent("a1", agentConfig{IPs: []string{ip2 + net24}}, left, right)
-		k2 := w.kernel("k2", MeshConfig{IPs: []string{ip3 + net24}}, right)
-		w.routes(k1, a, k2)
-		w.answered(10*time.Second, k1, ip3)
-		for _, how := range []string{"stopped", "killed"} {
-			if how == "stopped" {
-				if err := a.Proc.Stop(); err != nil {
-					w.Errorf("the agent ends with %v", err)
-				}
-			} else {
-				a.Proc.Kill()
+	row(t, "the agent restarts", func(w *world) { agentRestart(w, "") })
+}
+
+func agentRestart(w *world, algo string) {
+	left, right := w.lan(), w.lan()
+	k1 := w.kernel("k1", MeshConfig{Algo: algo, IPs: []string{ip1 + net24}}, left)
+	a := w.agent("a1", agentConfig{Algo: algo, IPs: []string{ip2 + net24}}, left, right)
+	k2 := w.kernel("k2", MeshConfig{Algo: algo, IPs: []string{ip3 + net24}}, right)
+	w.routes(k1, a, k2)
+	w.answered(10*time.Second, k1, ip3)
+	for _, how := range []string{"stopped", "killed"} {
+		if how == "stopped" {
+			if err := a.Proc.Stop(); err != nil {
+				w.Errorf("the agent ends with %v", err)
 			}
-			time.Sleep(2 * time.Second)
-			a.up()
-			begin := time.Now()
-			w.answered(8*time.Second, k1, ip2)
-			w.answered(8*time.Second, k2, ip1)
-			w.note("%s: through again after %.1f s", how, time.Since(begin).Seconds())
-			w.ping(k1, ip3)
-			w.ping(a, ip1)
+		} else {
+			a.Proc.Kill()
 		}
-	})
+		time.Sleep(2 * time.Second)
+		a.up()
+		begin := time.Now()
+		w.answered(8*time.Second, k1, ip2)
+		w.answered(8*time.Second, k2, ip1)
+		w.note("%s: through again after %.1f s", how, time.Since(begin).Seconds())
+		w.ping(k1, ip3)
+		w.ping(a, ip1)
+	}
 }
 
 // TestGuestReboot: a kernel that boots anew begins with other numbers.

@@ -26,6 +26,10 @@ func TestVTools(t *testing.T) {
 	row(t, "V: ping, traceroute, throughput meter, both ways", func(w *world) { toolsKA(w, batmanV) })
 }
 
+func TestVAgentRestart(t *testing.T) {
+	row(t, "V: the agent restarts", func(w *world) { agentRestart(w, batmanV) })
+}
+
 // vOriginator is a line of originators_json of BATMAN_V.
 type vOriginator struct {
 	Orig       string `json:"orig_address"`
