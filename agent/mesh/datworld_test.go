@@ -88,6 +88,12 @@ func TestGoldenDAT(t *testing.T) {
 	}
 }
 
+// appear has a client of the nth node speak, so that all nodes know it.
+func (w *world) appear(n int, client batman.MAC, v batman.VID) {
+	w.nodes[n-1].client(clientFrame(batman.Broadcast, client, v, "I am here"))
+	w.run(50 * time.Millisecond)
+}
+
 // TestDATClientRules has a row for each way that a client's ARP request can
 // go.
 func TestDATClientRules(t *testing.T) {
@@ -96,7 +102,11 @@ func TestDATClientRules(t *testing.T) {
 	sip, dip := [4]byte{10, 9, 0, asker}, [4]byte{10, 9, 0, target}
 	ask := arpFrame(batman.Broadcast, src, 0x800a, arp{arpRequest, src, batman.MAC{}, sip, dip})
 	reply := arpFrame(src, dst, 0x800a, arp{arpReply, dst, src, dip, sip})
-	know := func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(dip, 0x800a), dst, false) }
+	stale := func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(dip, 0x800a), dst, false) }
+	know := func(w *world, n *wnode) {
+		w.appear(3, dst, 0x800a)
+		stale(w, n)
+	}
 	for _, c := range []struct {
 		name          string
 		prep          func(w *world, n *wnode)
@@ -109,6 +119,7 @@ func TestDATClientRules(t *testing.T) {
 	}{
 		{"unknown", nil, ask, false, true, 2, nil, true, false},
 		{"known", know, ask, true, false, 0, reply, true, true},
+		{"known with a MAC that nobody has", stale, ask, false, true, 2, nil, true, false},
 		{"known too long ago", func(w *world, n *wnode) { know(w, n); w.now = w.now.Add(datTimeout) }, ask, false, true, 2, nil, true, false},
 		{"known on another VLAN", func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(dip, 0), dst, false) }, ask, false, true, 2, nil, true, false},
 		{"a client of ours", func(w *world, n *wnode) {
@@ -168,7 +179,11 @@ func TestDATMeshRules(t *testing.T) {
 		drop bool
 	}{
 		{"reply for a client of ours", nil, reply, false},
-		{"reply that we know", func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(fip, 0), far, false) }, reply, true},
+		{"reply that we know", func(w *world, n *wnode) {
+			w.appear(3, far, 0)
+			n.m.dat.cache.learn(w.now, datKey(fip, 0), far, false)
+		}, reply, true},
+		{"reply that we know, but not of which node", func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(fip, 0), far, false) }, reply, false},
 		{"reply with another MAC than we know", func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(fip, 0), near, false) }, reply, false},
 		{"reply for a stranger", nil, arp{arpReply, far, hardMAC(66, 1), fip, nip}, true},
 		{"reply in the name of a client of ours", nil, arp{arpReply, near, near, fip, nip}, true},
@@ -201,6 +216,10 @@ func TestDATCacheReply(t *testing.T) {
 		t.Error("answers what it does not know")
 	}
 	v3.m.dat.cache.learn(w.now, datKey(hip, 0), host, false)
+	if v3.m.datMeshRequest(w.now, ask, &v3.out) || len(v3.out.Frames.Bufs) != 0 {
+		t.Error("answers with a MAC that no node has")
+	}
+	w.appear(2, host, 0)
 	if !v3.m.datMeshRequest(w.now, ask, &v3.out) || len(v3.out.Frames.Bufs) != 1 {
 		t.Fatal("does not answer what it knows")
 	}

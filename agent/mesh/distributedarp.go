@@ -54,6 +54,22 @@ func (m *Mesh) parseDAT(f inner, op uint16) (a arp, ok bool) {
 	return a, ok
 }
 
+// datFind returns the MAC to answer a request for ip with: one that the cache
+// has and that the mesh knows as a client, ours or another's. A host that came
+// back with another MAC would not be reached otherwise for as long as anybody
+// asks for it, because the answers keep the old one alive; the module has that.
+func (m *Mesh) datFind(now mono.Time, ip [4]byte, v batman.VID) (mac batman.MAC, ok bool) {
+	mac, ok = m.dat.cache.find(now, datKey(ip, v))
+	if !ok {
+		return mac, false
+	}
+	if mine, _ := m.ttLocal(mac, v); mine || m.blaClaimedElsewhere(mac, v) {
+		return mac, true
+	}
+	o, _ := m.ttFind(mac, v)
+	return mac, o != nil
+}
+
 // datClientRequest looks at a frame of a client. answered: it is an ARP
 // request that needs no flood, because it was answered from the cache, or will
 // be by a client on our side. delay: it was sent to the nodes that may know;
@@ -65,7 +81,7 @@ func (m *Mesh) datClientRequest(now mono.Time, f inner, out *Out) (answered, del
 		return false, false
 	}
 	m.dat.cache.learn(now, datKey(a.sip, f.vid), a.src, true)
-	mac, ok := m.dat.cache.find(now, datKey(a.dip, f.vid))
+	mac, ok := m.datFind(now, a.dip, f.vid)
 	if !ok {
 		return false, m.datSend(now, f.b, a.dip, f.vid, batman.SubDATGet, out) > 0
 	}
@@ -84,7 +100,7 @@ func (m *Mesh) datClientRequest(now mono.Time, f inner, out *Out) (answered, del
 func (m *Mesh) datAnswered(now mono.Time, f inner) bool {
 	a, ok := m.parseDAT(f, arpRequest)
 	if ok {
-		_, ok = m.dat.cache.find(now, datKey(a.dip, f.vid))
+		_, ok = m.datFind(now, a.dip, f.vid)
 	}
 	return ok
 }
@@ -113,7 +129,7 @@ func (m *Mesh) datMeshRequest(now mono.Time, f inner, out *Out) bool {
 		return false
 	}
 	m.dat.cache.learn(now, datKey(a.sip, f.vid), a.src, false)
-	mac, ok := m.dat.cache.find(now, datKey(a.dip, f.vid))
+	mac, ok := m.datFind(now, a.dip, f.vid)
 	if !ok {
 		return false
 	}
@@ -136,7 +152,7 @@ func (m *Mesh) datMeshReply(now mono.Time, f inner, _ *Out) bool {
 		return false
 	}
 	c := &m.dat.cache
-	old, known := c.find(now, datKey(a.sip, f.vid))
+	old, known := m.datFind(now, a.sip, f.vid)
 	c.learn(now, datKey(a.sip, f.vid), a.src, false)
 	c.learn(now, datKey(a.dip, f.vid), a.dst, false)
 	if known && old == a.src || m.blaClaimedElsewhere(a.src, f.vid) {

@@ -51,8 +51,12 @@ func TestBridgeLoop(t *testing.T) {
 		if err != nil || !strings.Contains(out, " 0% packet loss") || strings.Contains(out, "DUP!") {
 			w.Errorf("ping: %v\n%s", err, out)
 		}
-		// Each direction: 50 hosts speak once.
-		once := func(from, to node, dev, at, first string) {
+		// Each direction: 50 hosts speak, and speak again once they are claimed.
+		// A new host's first broadcast may come twice: both gateways hear it in
+		// the same instant, and who has not heard of a claim claims and carries
+		// it. (With two kernels as gateways, of 50 hosts all come twice, the
+		// second time too.)
+		crowd := func(from, to node, dev, at, first string) (hosts, frames int) {
 			w.Helper()
 			heard := make(chan string, 1)
 			go func() {
@@ -64,8 +68,20 @@ func TestBridgeLoop(t *testing.T) {
 			}()
 			time.Sleep(time.Second)
 			must(from, fmt.Sprintf("%s %s crowd %s 50 %s", toolOf(from), toolArg, dev, first))
-			if got := <-heard; got != "50 50" {
-				w.Errorf("50 broadcasts from %s to %s: %q hosts and frames heard", from.label(), to.label(), got)
+			if _, err := fmt.Sscanf(<-heard, "%d %d", &hosts, &frames); err != nil {
+				w.Errorf("broadcasts from %s to %s: %v", from.label(), to.label(), err)
+			}
+			return hosts, frames
+		}
+		once := func(from, to node, dev, at, first string) {
+			w.Helper()
+			hosts, frames := crowd(from, to, dev, at, first)
+			if hosts != 50 || frames > 2*50 {
+				w.Errorf("first broadcasts of 50 hosts from %s to %s: %d hosts and %d frames heard", from.label(), to.label(), hosts, frames)
+			}
+			w.note("%s to %s: %d of 50 first broadcasts heard twice", from.label(), to.label(), frames-50)
+			if hosts, frames = crowd(from, to, dev, at, first); hosts != 50 || frames != 50 {
+				w.Errorf("50 broadcasts from %s to %s: %d hosts and %d frames heard", from.label(), to.label(), hosts, frames)
 			}
 		}
 		once(k2, p, "bat0", "eth0", "02:bc:01:00:00:00")

@@ -21,8 +21,9 @@ func (w *world) answered(d time.Duration, n node, ip string) time.Duration {
 }
 
 // seqnoPatience is how long a node may be kept out after its sequence numbers
-// have jumped: half a minute from its first contact, and some OGMs.
-const seqnoPatience = 45 * time.Second
+// have jumped: half a minute from its first contact and some OGMs, and as much
+// again for a slow machine.
+const seqnoPatience = 90 * time.Second
 
 // TestAgentRestart: an agent that stops and starts, or is killed and starts,
 // goes on where it was.
