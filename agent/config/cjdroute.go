@@ -65,7 +65,7 @@ func ParsePeers(file, text string) ([]Peer, []Warning, error) {
 }
 
 func (d *draft) readCjdroute(file, text string) {
-	d.TUN = TUN{Enabled: false, MTU: DefaultMTU}
+	d.TUN = TUN{Enabled: false, MTU: DefaultMTU, Persist: true}
 	root, ok := d.parseJSON(file, text)
 	if !ok {
 		return

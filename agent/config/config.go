@@ -189,6 +189,7 @@ func (d *draft) readTUN(file string, s *Section) {
 		"enabled": into(&t.Enabled, parseBool),
 		"name":    into(&t.Name, parseDevice),
 		"mtu":     numberInto(&t.MTU, MinMTU, MaxMTU),
+		"persist": into(&t.Persist, parseBool),
 	})
 }
 

@@ -62,6 +62,7 @@ config meshagent 'main'
 config tun 'tun'
 	option name 'tunA'
 	option mtu '1400'
+	option persist '0'
 config udp 'wan'
 	option bind '[::ffff:10.0.0.1]:2000'
 	option beacon 'accept'
@@ -112,7 +113,7 @@ config supernode
 	}
 	want := Config{
 		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug},
-		TUN:  TUN{true, "tunA", 1400},
+		TUN:  TUN{true, "tunA", 1400, false},
 		UDP: []UDP{
 			{"wan", true, netip.MustParseAddrPort("10.0.0.1:2000"), BeaconAccept, []string{"eth0", "10.0.0.255"}, 2001, 46, "eth0"},
 			{"@udp[1]", false, netip.MustParseAddrPort("[::]:2000"), BeaconSend, []string{"all"}, 64512, 0, ""},

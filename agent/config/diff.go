@@ -172,7 +172,7 @@ func mainDiff(a, b Main) []string {
 }
 
 func tunDiff(a, b TUN) []string {
-	return options(a.Enabled != b.Enabled, "enabled", a.Name != b.Name, "name", a.MTU != b.MTU, "mtu")
+	return options(a.Enabled != b.Enabled, "enabled", a.Name != b.Name, "name", a.MTU != b.MTU, "mtu", a.Persist != b.Persist, "persist")
 }
 
 func udpDiff(a, b UDP) []string {

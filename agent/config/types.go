@@ -104,6 +104,9 @@ type TUN struct {
 	Enabled bool
 	Name    string // empty: the kernel chooses (tun0, tun1, …), as for cjdroute without tunDevice
 	MTU     int    // bytes, MinMTU to MaxMTU
+	// Persist keeps the device, its address and route when the agent ends, so
+	// that connections survive a restart. A device without a name never stays.
+	Persist bool
 }
 
 // Limits of the MTU of the TUN device: what IPv6 asks for, and what fits into
@@ -176,6 +179,6 @@ func Default() Config {
 			Socket:   DefaultSocket,
 			LogLevel: LogInfo,
 		},
-		TUN: TUN{Enabled: true, Name: DefaultTUN, MTU: DefaultMTU},
+		TUN: TUN{Enabled: true, Name: DefaultTUN, MTU: DefaultMTU, Persist: true},
 	}
 }

@@ -295,7 +295,7 @@ func (d *Daemon) shutdown(ctx context.Context) {
 	for _, s := range d.links.sockets {
 		d.links.close(s)
 	}
-	d.tun.close(ctx, d)
+	d.tun.close(ctx, d, d.cfg.TUN.Persist)
 	d.mesh.stop(ctx, false)
 	d.memory.save(d, true)
 	d.log.Info("stopped")

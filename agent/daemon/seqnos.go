@@ -54,7 +54,13 @@ type seqnoRecord struct {
 	mesh.Seqnos
 }
 
-func (d *Daemon) seqnoFile() string { return strings.TrimSuffix(d.socket, ".sock") + ".seqnos" }
+// runFile returns the path of a file beside the admin socket, for what need
+// not outlive a reboot.
+func (d *Daemon) runFile(kind string) string {
+	return strings.TrimSuffix(d.socket, ".sock") + "." + kind
+}
+
+func (d *Daemon) seqnoFile() string { return d.runFile("seqnos") }
 
 // load reads the file and returns the name of the mesh device that the last
 // run has left; "" if it left none.

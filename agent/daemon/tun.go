@@ -3,6 +3,8 @@ package daemon
 import (
 	"context"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 
 	"github.com/meshagent/meshagent/agent/config"
@@ -21,6 +23,7 @@ type tunState struct {
 	fw      *kernel.Firewall
 	inbound config.Inbound
 	cfg     config.TUN
+	left    tunLeft
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -41,10 +44,11 @@ func (t *tunState) check(ctx context.Context, d *Daemon) {
 			t.refence(ctx, d)
 			return
 		}
-		t.close(ctx, d)
+		t.close(ctx, d, d.cfg.TUN.Enabled && t.cfg.Name == d.cfg.TUN.Name && d.cfg.TUN.Persist)
 	}
 	if t.open || !d.cfg.TUN.Enabled {
 		if !t.open {
+			t.left.sweep(d, "")
 			d.setTUN(node.TUNStatus{Name: d.cfg.TUN.Name, State: "off", MTU: d.cfg.TUN.MTU, Inbound: d.cfg.Main.Inbound.String()})
 		}
 		return
@@ -61,6 +65,7 @@ func (t *tunState) check(ctx context.Context, d *Daemon) {
 // moment in which the overlay reaches this host unfiltered.
 func (t *tunState) start(ctx context.Context, d *Daemon) error {
 	t.cfg, t.inbound = d.cfg.TUN, d.cfg.Main.Inbound
+	t.left.sweep(d, t.cfg.Name)
 	// Packets beyond the MTU, if somebody has raised the device's, are for the
 	// node to refuse: it tells their sender.
 	dev, err := netio.OpenTUN(netio.TUNOptions{Name: t.cfg.Name, Batch: d.batch})
@@ -80,6 +85,9 @@ func (t *tunState) start(ctx context.Context, d *Daemon) error {
 		return fail(err)
 	}
 	t.open = true
+	if t.cfg.Persist && t.cfg.Name != "" {
+		t.left.keep(d, dev)
+	}
 	rctx, stop := context.WithCancel(ctx)
 	t.stop = stop
 	t.wg.Add(1)
@@ -121,7 +129,7 @@ func (t *tunState) refence(ctx context.Context, d *Daemon) {
 	}
 	if err := t.fence(); err != nil {
 		d.problem("tun", "no overlay for local programs: "+err.Error())
-		t.close(ctx, d)
+		t.close(ctx, d, false)
 		return
 	}
 	d.mu.Lock()
@@ -133,17 +141,25 @@ func (t *tunState) refence(ctx context.Context, d *Daemon) {
 func (t *tunState) fail(ctx context.Context, d *Daemon, err error) {
 	if t.open {
 		d.log.Warn("TUN device failed", "iface", t.dev.Name(), "err", err)
-		t.close(ctx, d)
+		t.close(ctx, d, false)
 	}
 }
 
-func (t *tunState) close(ctx context.Context, d *Daemon) {
+// close closes the device. If keep is true it stays for the next run, with
+// address and route: what is sent into it meanwhile is lost, and nothing comes
+// out of it.
+func (t *tunState) close(ctx context.Context, d *Daemon, keep bool) {
 	if !t.open {
 		return
 	}
 	t.open = false
 	d.engine.do(ctx, func(mono.Time) { d.engine.tun = nil })
 	t.stop()
+	if keep && t.left.name == t.dev.Name() {
+		t.setup = nil
+	} else {
+		t.left.drop(t.dev)
+	}
 	t.release()
 	t.wg.Wait()
 }
@@ -166,4 +182,48 @@ func (d *Daemon) setTUN(s node.TUNStatus) {
 	d.mu.Lock()
 	d.tunInfo = s
 	d.mu.Unlock()
+}
+
+// tunLeft remembers, beside the admin socket, the device that the last run may
+// have left, in case this one has no use for it.
+type tunLeft struct{ file, name string }
+
+// keep makes dev stay when we close it or die.
+func (l *tunLeft) keep(d *Daemon, dev *netio.TUN) {
+	if err := dev.SetPersistent(true); err != nil {
+		d.log.Warn("TUN device goes away with the agent", "err", err)
+		return
+	}
+	l.file, l.name = d.runFile("tun"), dev.Name()
+	_ = os.WriteFile(l.file, []byte(l.name+"\n"), 0o600) // losing it leaves a device behind, no more
+}
+
+// drop lets dev go when it is closed.
+func (l *tunLeft) drop(dev *netio.TUN) {
+	if l.name == dev.Name() {
+		_ = dev.SetPersistent(false)
+		_ = os.Remove(l.file)
+		l.name = ""
+	}
+}
+
+// sweep deletes the device that an earlier run has left, unless it is called
+// name.
+func (l *tunLeft) sweep(d *Daemon, name string) {
+	if l.file != "" {
+		return
+	}
+	l.file = d.runFile("tun")
+	raw, err := os.ReadFile(l.file)
+	last := strings.TrimSpace(string(raw))
+	if err != nil || last == name || last == "" {
+		return
+	}
+	if dev, err := kernel.InterfaceByName(last); err == nil && dev.Kind == "tun" && !dev.Ethernet {
+		if dev, err := netio.OpenTUN(netio.TUNOptions{Name: last}); err == nil {
+			_ = dev.Close()
+			d.log.Info("TUN device of the last run removed", "iface", last)
+		}
+	}
+	_ = os.Remove(l.file)
 }

@@ -102,14 +102,24 @@ func (t *TAP) control(f func(fd int) error) error {
 // keeps its addresses, its place in a bridge and the devices on top of it, has
 // no carrier, and waits for the next OpenTAP.
 func (t *TAP) SetPersistent(on bool) error {
+	if err := setPersistent(t.rc, on); err != nil {
+		return explain("tap device "+t.name+": set persistence", err)
+	}
+	return nil
+}
+
+// setPersistent says whether the TUN or TAP device behind rc stays when its
+// descriptor is closed.
+func setPersistent(rc syscall.RawConn, on bool) error {
 	v := 0
 	if on {
 		v = 1
 	}
-	if err := t.control(func(fd int) error { return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, v) }); err != nil {
-		return explain("tap device "+t.name+": set persistence", err)
+	var err error
+	if cerr := rc.Control(func(fd uintptr) { err = unix.IoctlSetInt(int(fd), unix.TUNSETPERSIST, v) }); cerr != nil {
+		return cerr
 	}
-	return nil
+	return err
 }
 
 // Name returns the name of the device when it was opened.

@@ -177,6 +177,19 @@ func setOffload(fd int) (tso, uso bool) {
 // Name returns the name of the device.
 func (t *TUN) Name() string { return t.name }
 
+// SetPersistent says whether the device stays, with its addresses, when we
+// close it or die.
+func (t *TUN) SetPersistent(on bool) error {
+	rc, err := t.file.SyscallConn()
+	if err == nil {
+		err = setPersistent(rc, on)
+	}
+	if err != nil {
+		return explain("tun device "+t.name+": set persistence", err)
+	}
+	return nil
+}
+
 // Stats may be called at any time.
 func (t *TUN) Stats() Stats { return t.stats() }
 

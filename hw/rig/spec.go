@@ -21,6 +21,7 @@ type Spec struct {
 
 	Closed   bool     // ours only: inbound closed
 	NoTUN    bool     // ours only
+	TUN      []string // ours only; further options of the tun section: name, value, …
 	LogLevel string   // ours only; empty: the default
 	Extra    []string // ours only: further lines of UCI text
 }
@@ -111,7 +112,7 @@ func (s Spec) uci(h *Host) string {
 	if s.NoTUN {
 		section(&b, "tun", "tun", "enabled", "0")
 	} else {
-		section(&b, "tun", "tun", "enabled", "1", "name", "mesh0")
+		section(&b, "tun", "tun", append([]string{"enabled", "1", "name", "mesh0"}, s.TUN...)...)
 	}
 	for i, u := range s.UDP {
 		section(&b, "udp", fmt.Sprintf("udp%d", i), "bind", u.Bind, "beacon", beaconWords[u.Beacon])

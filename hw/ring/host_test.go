@@ -153,12 +153,27 @@ func TestMissingPrivilege(t *testing.T) {
 	relaysWithout(t, `exec setpriv --inh-caps=-all --bounding-set=-all PROGRAM "$@"`, "CAP_NET_ADMIN")
 }
 
-// TestStopLeavesNothing: no device, route, rule or socket.
+// TestStopLeavesNothing: no rule or socket, and no device and route either
+// unless they are to stay for the next run, which takes them away if it has no
+// use for them.
 func TestStopLeavesNothing(t *testing.T) {
 	n := newNet(t)
 	a, b := n.udpPair(false, false)
+	a.Spec.TUN = []string{"persist", "0"}
 	startAll(a, b)
 	reach(t, a, b, 5*time.Second)
+	if err := b.Proc.Stop(); err != nil {
+		t.Errorf("the agent ends with %v", err)
+	}
+	if _, err := b.Node.Counters("mesh0"); err != nil {
+		t.Error("the TUN device has not stayed")
+	}
+	b.Spec.NoTUN = true
+	b.Start()
+	b.WaitUp(5 * time.Second)
+	if !rig.Until(3*time.Second, 50*time.Millisecond, func() bool { _, err := b.Node.Counters("mesh0"); return err != nil }) {
+		t.Error("the TUN device of the last run is left")
+	}
 	if err := a.Proc.Stop(); err != nil {
 		t.Errorf("the agent ends with %v", err)
 	}
