@@ -4,11 +4,14 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
-// Defaults of the sections "mesh" and "hardif". They are those of batman-adv.
+// Defaults of the sections "mesh" and "hardif". They are those of batman-adv,
+// except for the types of identity and overlay, which it does not have.
 // Source: batman-adv soft-interface.c, batadv_softif_init_late, and
-// gateway_common.c.
+// gateway_common.c; docs/protocol/identity.md.
 const (
 	DefaultMeshName     = "bat0" // of a section without a name
 	DefaultMeshMTU      = 1500
@@ -20,6 +23,8 @@ const (
 	DefaultGWUp         = 20  // 2 Mbit/s
 	DefaultGWSelClassIV = 20  // TQ
 	DefaultGWSelClassV  = 50  // 5 Mbit/s
+	DefaultIdentityType = 0xc6
+	DefaultOverlayType  = 0x6d
 )
 
 // Mesh is the section "mesh": one B.A.T.M.A.N. mesh and the TAP device through
@@ -51,7 +56,17 @@ type Mesh struct {
 	IsolationMark, IsolationMask uint32 // mask 0: off
 
 	Log MeshLog // which messages "meshagent bat log" shows
+
+	Identity      bool        // sign our OGMs, and check those of others
+	RequireSigned SignPolicy  // what a verified identity is needed for
+	IdentityType  uint8       // TVLV type of the identity
+	OverlayType   uint8       // packet type of the overlay
+	Admit         Admit       // whose identity stands in for a password
+	Allow         []cjdns.Key // with AdmitList, in the order of the file, none twice
 }
+
+// Equal reports whether m and o are the same mesh with the same options.
+func (m Mesh) Equal(o Mesh) bool { return m.Name == o.Name && len(meshDiff(m, o)) == 0 }
 
 // HardIf is one device of a section "hardif": an interface that the mesh runs
 // on. A section with a list of devices gives several.
@@ -92,9 +107,38 @@ const (
 // String returns the word used in the configuration.
 func (m GWMode) String() string { return word(gwModeWords, int(m)) }
 
+// SignPolicy says what a verified identity is needed for.
+type SignPolicy uint8
+
+// Values of SignPolicy.
+const (
+	SignOff     SignPolicy = iota // nothing: identities are only shown
+	SignOverlay                   // overlay peerings, and to beat unsigned claims
+	SignAll                       // clients, gateways, roaming and payload too
+)
+
+// String returns the word used in the configuration.
+func (p SignPolicy) String() string { return word(signPolicyWords, int(p)) }
+
+// Admit says whose verified identity stands in for a password when it peers
+// with us over the mesh.
+type Admit uint8
+
+// Values of Admit.
+const (
+	AdmitAny       Admit = iota
+	AdmitCommunity       // members of our community
+	AdmitList            // the keys in Mesh.Allow
+)
+
+// String returns the word used in the configuration.
+func (a Admit) String() string { return word(admitWords, int(a)) }
+
 var (
-	meshAlgoWords = []string{"BATMAN_IV", "BATMAN_V"}
-	gwModeWords   = []string{"off", "client", "server"}
+	meshAlgoWords   = []string{"BATMAN_IV", "BATMAN_V"}
+	gwModeWords     = []string{"off", "client", "server"}
+	signPolicyWords = []string{"off", "overlay", "all"}
+	admitWords      = []string{"any", "community", "list"}
 )
 
 // MeshLog is a set of kinds of messages. The bits are batman-adv's.
@@ -149,6 +193,10 @@ func defaultMesh() Mesh {
 		MulticastFanout: DefaultFanout,
 		GWDown:          DefaultGWDown,
 		GWUp:            DefaultGWUp,
+		Identity:        true,
+		RequireSigned:   SignOverlay,
+		IdentityType:    DefaultIdentityType,
+		OverlayType:     DefaultOverlayType,
 	}
 }
 

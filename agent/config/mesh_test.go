@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
 func TestParseMesh(t *testing.T) {
@@ -35,6 +37,13 @@ config mesh 'mesh0'
 	option mtu 1400
 	option enabled 0
 	option network_coding 0
+	option require_signed all
+	option identity_type 200
+	option overlay_type 69
+	option admit list
+	list allow '`+keyA+`'
+	list allow '`+keyB+`'
+	list allow '`+keyA+`'
 config hardif
 	option device 'eth0 eth1'
 	option master 'mesh0'
@@ -50,6 +59,7 @@ config hardif
 		Algo: BatmanV, OrigInterval: 200 * time.Millisecond, Bonding: true, APIsolation: true, MulticastFanout: 4,
 		GWMode: GWServer, GWSelClass: 15, GWDown: 50, GWUp: 10,
 		IsolationMark: 0x78, IsolationMask: 0xff, Log: MeshLogRoutes | MeshLogTT,
+		Identity: true, RequireSigned: SignAll, IdentityType: 200, OverlayType: 69, Admit: AdmitList, Allow: []cjdns.Key{mustKey(t, keyA), mustKey(t, keyB)},
 	}
 	if !reflect.DeepEqual(c.Mesh, mesh) {
 		t.Errorf("mesh\n%+v, want\n%+v", c.Mesh, mesh)
@@ -74,6 +84,7 @@ func TestMeshDefaults(t *testing.T) {
 	want := Mesh{
 		Name: "bat0", Enabled: true, MTU: 1500, OrigInterval: time.Second, HopPenalty: 30, Aggregation: true,
 		Fragmentation: true, BLA: true, DAT: true, Multicast: true, MulticastFanout: 16, GWSelClass: 20, GWDown: 100, GWUp: 20,
+		Identity: true, RequireSigned: SignOverlay, IdentityType: 198, OverlayType: 109,
 	}
 	if !reflect.DeepEqual(c.Mesh, want) {
 		t.Errorf("%+v, want\n%+v", c.Mesh, want)
@@ -125,6 +136,15 @@ func TestParseMeshErrors(t *testing.T) {
 			"f:1: there is no section 'mesh' that 'e' could belong to; expected one, such as: config mesh 'bat0'"},
 		{"override", mesh + "option throughput_override fast\n",
 			"f:4: option 'throughput_override': expected a whole number of kbit/s, or with a unit such as 10000kbit or 10mbit, found 'fast'"},
+		{"policy", "config mesh\noption require_signed some\n", "f:2: option 'require_signed': expected off, overlay or all, found 'some'"},
+		{"identity type", "config mesh\noption identity_type 6\n", "f:2: option 'identity_type': expected a number from 128 to 255, found '6'"},
+		{"overlay type", "config mesh\noption overlay_type 64\n", "f:2: option 'overlay_type': expected a number from 69 to 127, found '64'"},
+		{"admit", "config mesh\noption admit all\n", "f:2: option 'admit': expected any, community or list, found 'all'"},
+		{"allow", "config mesh\nlist allow fc00::1\n", "f:2: option 'allow': expected a public key, 52 base32 characters and .k, found 'fc00::1'"},
+		{"all without identity", "config mesh\noption require_signed all\noption identity 0\n",
+			"f:2: option 'require_signed': 'all' needs identities; expected overlay or off, or identity 1"},
+		{"community without identity", "config mesh\noption identity 0\noption admit community\n",
+			"f:3: option 'admit': 'community' needs identities; expected identity 1, or no option 'admit'"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, _, err := parseText(t, tc.text)
@@ -142,6 +162,15 @@ func TestMeshWarnings(t *testing.T) {
 		"f:3: option 'isolation_mark': not supported: marks of packets are only seen inside the kernel"
 	if err != nil || Problems(warnings).Error() != want {
 		t.Errorf("%v, %v", Problems(warnings).Error(), err)
+	}
+	for text, want := range map[string]string{
+		"option admit list\n":         "f:2: option 'admit': the list is empty: nobody peers over the mesh without a password; expected: list allow KEY.k",
+		"list allow '" + keyA + "'\n": "f:2: option 'allow': has no effect without option admit 'list'",
+	} {
+		_, warnings, err := parseText(t, "config mesh\n"+text+"config hardif\noption device e\n")
+		if err != nil || Problems(warnings).Error() != want {
+			t.Errorf("%v, %v", Problems(warnings).Error(), err)
+		}
 	}
 }
 
@@ -234,6 +263,8 @@ func TestMeshDiffKnowsEveryOption(t *testing.T) {
 			v.SetBool(!v.Bool())
 		case reflect.String:
 			v.SetString(v.String() + "x")
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		case reflect.Array:
 			change0 := v.Index(0)
 			change0.SetUint(change0.Uint() + 1)
@@ -275,7 +306,7 @@ func TestMeshOfOpenWrt(t *testing.T) {
 	}
 	want := defaultMesh()
 	want.GWMode, want.GWSelClass = GWClient, 20
-	if c.Mesh != want {
+	if !reflect.DeepEqual(c.Mesh, want) {
 		t.Errorf("%+v, want\n%+v", c.Mesh, want)
 	}
 }

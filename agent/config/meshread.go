@@ -18,6 +18,17 @@ const (
 	maxMeshMTU      = 1500 // what an Ethernet client expects; more would not fit into our buffers with its VLAN tag
 	maxHardIfMTU    = 2304 // the largest of 802.11
 	maxFanout       = 65535
+	maxAllow        = 4096 // keys; as many as a community has members
+)
+
+// Types that no standard of batman-adv may ever use, and that stock nodes pass
+// on untouched. Source: batman-adv uapi/linux/batadv_packet.h,
+// BATADV_UNICAST_MIN and _MAX; multicast TVLVs and below end at 6.
+const (
+	minIdentityType = 128
+	maxIdentityType = 255
+	minOverlayType  = 0x45
+	maxOverlayType  = 0x7f
 )
 
 func (d *draft) readMesh(at place, s *Section) {
@@ -60,7 +71,25 @@ func (d *draft) readMesh(at place, s *Section) {
 			}
 			return err
 		},
-		"log_level": into(&m.Log, parseMeshLog),
+		"log_level":      into(&m.Log, parseMeshLog),
+		"identity":       into(&m.Identity, parseBool),
+		"require_signed": wordInto(&m.RequireSigned, signPolicyWords, false),
+		"identity_type":  numberInto(&m.IdentityType, minIdentityType, maxIdentityType),
+		"overlay_type":   numberInto(&m.OverlayType, minOverlayType, maxOverlayType),
+		"admit":          wordInto(&m.Admit, admitWords, false),
+		"allow": func(v string) error {
+			k, err := parseKey(v)
+			switch {
+			case err != nil:
+				return err
+			case slices.Contains(m.Allow, k):
+				return nil
+			case len(m.Allow) == maxAllow:
+				return fmt.Errorf("expected at most %d keys; use a community for more", maxAllow)
+			}
+			m.Allow = append(m.Allow, k)
+			return nil
+		},
 		"network_coding": func(v string) error {
 			on, err := parseBool(v)
 			if on {
@@ -68,7 +97,8 @@ func (d *draft) readMesh(at place, s *Section) {
 			}
 			return err
 		},
-	})
+	}, "allow")
+	d.checkTrust(at, s, m)
 	m.GWSelClass = DefaultGWSelClassIV
 	if m.Algo == BatmanV {
 		m.GWSelClass = DefaultGWSelClassV
@@ -88,6 +118,23 @@ func (d *draft) readMesh(at place, s *Section) {
 		return
 	}
 	d.Mesh, d.meshAt = m, at
+}
+
+// checkTrust looks for options of identity and admission that are at odds.
+func (d *draft) checkTrust(at place, s *Section, m Mesh) {
+	switch {
+	case m.Identity:
+	case m.RequireSigned == SignAll:
+		d.fail(lineOf(at, s, "require_signed"), "require_signed", "'all' needs identities; expected overlay or off, or identity 1")
+	case m.Admit != AdmitAny:
+		d.fail(lineOf(at, s, "admit"), "admit", "'%s' needs identities; expected identity 1, or no option 'admit'", m.Admit)
+	}
+	switch {
+	case m.Admit == AdmitList && len(m.Allow) == 0:
+		d.warn(lineOf(at, s, "admit"), "admit", "the list is empty: nobody peers over the mesh without a password; expected: list allow KEY.k")
+	case m.Admit != AdmitList && len(m.Allow) > 0:
+		d.warn(lineOf(at, s, "allow"), "allow", "has no effect without option admit 'list'")
+	}
 }
 
 func (d *draft) readHardIf(at place, s *Section) {
@@ -314,6 +361,12 @@ func meshDiff(a, b Mesh) []string {
 		a.GWDown != b.GWDown || a.GWUp != b.GWUp, "gw_bandwidth",
 		a.IsolationMark != b.IsolationMark || a.IsolationMask != b.IsolationMask, "isolation_mark",
 		a.Log != b.Log, "log_level",
+		a.Identity != b.Identity, "identity",
+		a.RequireSigned != b.RequireSigned, "require_signed",
+		a.IdentityType != b.IdentityType, "identity_type",
+		a.OverlayType != b.OverlayType, "overlay_type",
+		a.Admit != b.Admit, "admit",
+		!slices.Equal(a.Allow, b.Allow), "allow",
 	)
 }
 

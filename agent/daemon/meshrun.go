@@ -47,10 +47,10 @@ func (m *meshRun) check(ctx context.Context, devs kernel.Links) {
 	switch {
 	case !m.running:
 		m.start(ctx, want, m.numbers.last)
-	case want.Algo != m.cfg.Algo:
-		m.d.log.Info("mesh starts anew", "algo", want.Algo.String())
+	case want.Algo != m.cfg.Algo || want.Identity != m.cfg.Identity:
+		m.d.log.Info("mesh starts anew", "algo", want.Algo.String(), "identity", want.Identity)
 		m.start(ctx, want, m.seqnos(ctx))
-	case want != m.cfg:
+	case !want.Equal(m.cfg):
 		c := coreConfig(want)
 		m.d.engine.do(ctx, func(now mono.Time) {
 			if core := m.d.engine.mesh; core != nil {
