@@ -40,7 +40,8 @@ var rooms = map[string]room{
 	"cryptoauth": {pure: true, own: words, other: []string{"golang.org/x/crypto"}},
 	"switchcore": {pure: true, own: words},
 	"pathfinder": {pure: true, own: words},
-	"mesh":       {pure: true, own: []string{"mono", "pkt", "batman"}},
+	"identity":   {pure: true, own: append([]string{"batman"}, words...)},
+	"mesh":       {pure: true, own: append([]string{"batman", "identity"}, words...)}, // cjdns: the keys in records
 	"session":    {pure: true, own: append([]string{"cryptoauth"}, words...)},
 	"node":       {pure: true, own: append([]string{"cryptoauth", "switchcore", "pathfinder", "session"}, words...)},
 	// edges: thin, Linux

@@ -90,6 +90,34 @@ func KeyFromSigning(v VerifyKey) (k Key, err error) {
 	return k, nil
 }
 
+// ErrWeakKey reports a signing key that is written in an unusual way or whose
+// point has a small order: signatures by it prove nothing.
+var ErrWeakKey = errors.New("cjdns: weak signing key")
+
+// Identity is KeyFromSigning for keys that others claim as theirs: encodings
+// that are not canonical and points of small order are refused with
+// ErrWeakKey, before anything is checked with them. The caller checks that the
+// address of the key is valid.
+func (v VerifyKey) Identity() (k Key, err error) {
+	p, err := new(edwards25519.Point).SetBytes(v[:])
+	if err != nil {
+		return k, ErrSigningKey
+	}
+	if VerifyKey(p.Bytes()) != v || new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return k, ErrWeakKey
+	}
+	copy(k[:], p.BytesMontgomery())
+	return k, nil
+}
+
+// SameNode reports whether v and w stand for one node: a point and its
+// negative have the same X25519 key.
+func (v VerifyKey) SameNode(w VerifyKey) bool {
+	v[31] &= 0x7f
+	w[31] &= 0x7f
+	return v == w
+}
+
 // hashScalar returns the SHA-512 of a, b and c, one after the other, modulo
 // the order of the group.
 func hashScalar(a, b, c []byte) *edwards25519.Scalar {

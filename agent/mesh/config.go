@@ -37,6 +37,19 @@ const (
 // String names the mode as batctl does.
 func (g GWMode) String() string { return [...]string{"off", "client", "server"}[min(g, 2)] }
 
+// SignPolicy says what is only taken from nodes with a verified identity.
+type SignPolicy uint8
+
+// Policies; see docs/protocol/identity.md.
+const (
+	SignOff SignPolicy = iota
+	SignOverlay
+	SignAll
+)
+
+// String names the policy as the configuration does.
+func (p SignPolicy) String() string { return [...]string{"off", "overlay", "all"}[min(p, SignAll)] }
+
 // Config is what can be set while the mesh runs. Names and defaults are those
 // of the kernel module.
 type Config struct {
@@ -54,6 +67,11 @@ type Config struct {
 	GWMode          GWMode
 	GWSelClass      uint32 // IV: 20 by default; V: units of 100 kbit/s, 50 by default
 	GWDown, GWUp    uint32 // units of 100 kbit/s
+
+	RequireSigned SignPolicy
+	IdentityType  uint8 // of the container in OGMs; 0: 198
+	OverlayType   uint8 // of packets between agents; 0: 109
+	VerifyRate    int   // signatures that are checked in a second; 0: 50
 }
 
 // Default returns the kernel module's defaults.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/identity"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -14,9 +16,12 @@ import (
 type Out struct {
 	Frames  pkt.Batch // whole Ethernet frames for the air; Buf.Port is the hard interface
 	Clients pkt.Batch // whole Ethernet frames for the mesh interface
+	Overlay pkt.Batch // CryptoAuth frames for the node; Buf.Addr is the originator that sent them, by its own words
 	Pool    *pkt.Pool // where buffers come from and go to
 	Events  []Event
 	Replies []Reply
+	Jobs    []*identity.Job // signatures to make and to check; give them back to JobDone
+	Nodes   []NodeChange
 }
 
 // Mesh is one node of a mesh.
@@ -54,6 +59,11 @@ type Mesh struct {
 type Options struct {
 	Config
 	Seqnos Seqnos
+	// Signer is the public half of the key that signs for this node. Zero
+	// switches identities off: nothing is attached, nothing checked.
+	Signer cjdns.VerifyKey
+	// Boot must be greater at each New of a node than at the one before.
+	Boot uint32
 	// Seed is all the chance that the mesh uses: jitter, first sequence
 	// numbers that Seqnos does not give, request numbers.
 	Seed [32]byte
