@@ -36,6 +36,9 @@ func (n *Node) sendPing(now mono.Time, p *Peer, addr pkt.Addr, candidate bool, o
 		p.cookieAt = now
 	}
 	p.lastPing = now
+	if candidate || !p.ca.CanSend() {
+		n.introduce(now, p, addr, out)
+	}
 	n.sendDirect(now, p, addr, cjdns.Control{
 		Type: cjdns.CtrlPing, Version: Protocol, Opaque: p.cookie[:],
 	}, candidate, out)
@@ -152,7 +155,11 @@ func (n *Node) fromSwitch(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		n.toRouter(now, p, b, out)
 		return
 	}
-	n.sendTo(now, n.byPort[to], b, out)
+	q := n.byPort[to]
+	if p.used = now; q != nil {
+		q.used = now
+	}
+	n.sendTo(now, q, b, out)
 }
 
 // sendTo encrypts a frame for the peer q and sends it; it takes b.

@@ -53,7 +53,7 @@ func (n *Node) hintTo(now mono.Time, index uint16, to pkt.Addr, out *Out) {
 
 // handleHint begins a new handshake with p, which does not know our session.
 func (n *Node) handleHint(now mono.Time, p *Peer, out *Out) {
-	if p.ca.CanSend() {
+	if p.ca.CanSend() && !n.unneeded(now, p) {
 		n.renew(now, p, out)
 	}
 }

@@ -35,6 +35,9 @@ const (
 	dropNoRoute            // search without result
 	dropSelfKey            // from our own key
 	dropVersion            // protocol version too old
+	dropMeshUnknown        // handshake over the mesh with a key of which it knows nothing
+	dropNotAdmitted        // handshake over the mesh without password, and not admitted
+	dropMeshFull           // no slot for another peering over the mesh
 	numReasons
 )
 
@@ -42,7 +45,7 @@ var reasonNames = [numReasons]string{
 	"no-link", "runt", "unknown-peer", "handshake-rate", "auth", "table-full", "beacon",
 	"malformed-label", "no-port", "port-down", "return-path", "label-spent", "control",
 	"unknown-session", "session-auth", "content", "message", "tun", "waiting-full", "too-big",
-	"no-route", "own-key", "version",
+	"no-route", "own-key", "version", "mesh-unknown", "not-admitted", "mesh-full",
 }
 
 // bucket is a token bucket in whole numbers: rate tokens a second, at most

@@ -14,14 +14,18 @@ type LinkKind uint8
 
 // Kinds of links.
 const (
-	LinkUDP LinkKind = iota + 1 // a datagram is a CryptoAuth packet
-	LinkEth                     // 6 bytes of length and type in front, beacons among them
+	LinkUDP  LinkKind = iota + 1 // a datagram is a CryptoAuth packet
+	LinkEth                      // 6 bytes of length and type in front, beacons among them
+	LinkMesh                     // a packet of the mesh's holds a CryptoAuth packet; addresses are originators
 )
 
 // String names the kind as the configuration does.
 func (k LinkKind) String() string {
-	if k == LinkEth {
+	switch k {
+	case LinkEth:
 		return "eth"
+	case LinkMesh:
+		return "mesh"
 	}
 	return "udp"
 }
@@ -211,6 +215,14 @@ func (n *Node) handleFrame(now mono.Time, b *pkt.Buf, out *Out) {
 	}
 	if b.Len() < 4 {
 		n.drop(b, dropRunt, out)
+		return
+	}
+	if isIntroduction(b.Bytes()) {
+		n.introduced(now, b, out)
+		return
+	}
+	if l.Kind == LinkMesh {
+		n.fromMesh(now, l, b, out)
 		return
 	}
 	p := n.byAddr[peerKey{b.Port, b.Addr}]

@@ -62,7 +62,10 @@ type Node struct {
 	self  *cryptoauth.Identity
 	ca    cryptoauth.Config
 	users cryptoauth.Users
-	start mono.Time
+	// Over the mesh the password of our beacons lets nobody in.
+	meshCA    cryptoauth.Config
+	meshUsers cryptoauth.Users
+	start     mono.Time
 
 	links    []*link
 	ports    switchcore.Table
@@ -78,6 +81,12 @@ type Node struct {
 	found    pathfinder.Out
 
 	pings map[uint64]*ping
+	mesh  meshState
+	mail  mail
+
+	introduction  []byte
+	introductions bucket
+	introSources  sourceBuckets
 
 	// Tokens for work that strangers can cause.
 	// Key agreements of strangers, of peers, and of end-to-end sessions with
@@ -108,9 +117,14 @@ func New(cfg Config, now mono.Time) *Node {
 		byConfig: make(map[string]*Peer),
 		sessions: session.NewTable(MaxSessions, cfg.Rand),
 		pings:    make(map[uint64]*ping),
-		finder: pathfinder.New(pathfinder.Config{
-			Self: cfg.Identity.Public, Protocol: Protocol, Rand: cfg.Rand,
-		}),
+		mesh: meshState{
+			nodes:    make(map[cjdns.IP]*meshNode),
+			peers:    make(map[cjdns.IP]*Peer),
+			admitted: make(map[cjdns.Key]bool),
+			uplinks:  uplinks{wanted: -1},
+			calls:    bucket{rate: 10, burst: 32},
+			asks:     bucket{rate: 10, burst: 10},
+		},
 		strangers:   bucket{rate: 100, burst: 100},
 		handshakes:  bucket{rate: 100, burst: 100},
 		newcomers:   bucket{rate: 50, burst: 50},
@@ -121,15 +135,23 @@ func New(cfg Config, now mono.Time) *Node {
 		errorsIn:    bucket{rate: 100, burst: 50},
 		icmps:       bucket{rate: 50, burst: 50},
 		trials:      bucket{rate: 50, burst: 20},
-		scratch:     make([]byte, 0, 2048),
+		mail:        mail{all: bucket{rate: 50, burst: 100}},
+
+		introductions: bucket{rate: 10, burst: 20},
+		scratch:       make([]byte, 0, 2048),
 	}
+	n.finder = pathfinder.New(pathfinder.Config{
+		Self: cfg.Identity.Public, Protocol: Protocol, Rand: cfg.Rand, Skip: n.knowsNoMore,
+	})
 	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand, Version: Protocol}
+	n.meshCA = cryptoauth.Config{Self: cfg.Identity, Users: &n.meshUsers, Rand: cfg.Rand, Version: Protocol}
 	n.ports.Set(switchcore.Self, switchcore.Up)
 	n.beacon = cjdns.Beacon{Version: Protocol, Key: cfg.Identity.Public}
 	cfg.Rand(n.beacon.Password[:])
 	var seed [4]byte
 	cfg.Rand(seed[:])
 	n.sources.seed = binary.BigEndian.Uint32(seed[:])
+	n.mail.sources.seed, n.introSources.seed = n.sources.seed, n.sources.seed
 	// Whoever hears our beacon knocks with this password.
 	_ = n.users.Set(cryptoauth.User{Name: beaconLogin, Password: n.beacon.Password[:]})
 	return n
@@ -153,6 +175,9 @@ type Out struct {
 	Asks    []Ask
 	Replies []Reply
 	Events  []Event
+
+	Messages      []Message
+	Introductions []Introduction
 }
 
 // Reset empties o; the packets must have been put away already.
@@ -160,20 +185,31 @@ func (o *Out) Reset() {
 	o.Frames.Reset()
 	o.TUN.Reset()
 	o.Asks, o.Replies, o.Events = o.Asks[:0], o.Replies[:0], o.Events[:0]
+	o.Messages, o.Introductions = o.Messages[:0], o.Introductions[:0]
 }
 
 // Ask is a wish to the outside.
 type Ask struct {
 	Kind AskKind
-	Peer string // configured name
+	Peer string  // configured name, of AskResolve
+	MAC  [6]byte // of a mesh node, of the others
 }
 
 // AskKind says what is wanted.
 type AskKind uint8
 
-// AskResolve wants the host name of a configured peer looked up again: answer
-// with SetPeerAddrs.
-const AskResolve AskKind = 1
+// Wishes.
+const (
+	// AskResolve wants the host name of a configured peer looked up again:
+	// answer with SetPeerAddrs.
+	AskResolve AskKind = iota + 1
+	// AskAvoid wants the mesh to take another next hop towards MAC: the one
+	// that it takes drops what it is given.
+	AskAvoid
+	// AskRecord wants the mesh to find out who MAC is: answer with
+	// SetMeshNode.
+	AskRecord
+)
 
 // Event is something worth a line in the log.
 type Event struct {
@@ -260,9 +296,11 @@ func (n *Node) Expire(now mono.Time, out *Out) {
 	}
 	n.nextTick = now.Add(tickLong)
 	n.expireLinks(now, out)
+	n.expireMesh(now, out)
 	n.expirePeers(now, out)
 	n.expireSessions(now, out)
 	n.expirePings(now, out)
+	n.expireMail(now)
 	n.flush(now, out)
 }
 

@@ -148,10 +148,18 @@ func (n *Node) Remember(now mono.Time, link uint16, addr pkt.Addr, key cjdns.Key
 
 // SetUser lets in peers with this password, or changes it. RemoveUser no
 // longer lets new ones in; those inside stay until they are disconnected.
-func (n *Node) SetUser(u cryptoauth.User) error { return n.users.Set(u) }
+func (n *Node) SetUser(u cryptoauth.User) error {
+	if err := n.users.Set(u); err != nil {
+		return err
+	}
+	return n.meshUsers.Set(u)
+}
 
 // RemoveUser is the inverse of SetUser.
-func (n *Node) RemoveUser(name string) bool { return n.users.Remove(name) }
+func (n *Node) RemoveUser(name string) bool {
+	n.meshUsers.Remove(name)
+	return n.users.Remove(name)
+}
 
 // Disconnect drops the peers that came in with the password of that name.
 func (n *Node) Disconnect(now mono.Time, user string, out *Out) {

@@ -43,8 +43,9 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 		trusted = known.ca.ProvesKey(probe)
 		out.Pool.Put(probe)
 	}
+	admitted := hello && !trusted && n.mesh.admitted[key]
 	if hello {
-		if err := n.ca.CheckAuth(b.Bytes(), !trusted); err != nil {
+		if err := n.ca.CheckAuth(b.Bytes(), !trusted && !admitted); err != nil {
 			n.countAuth(err)
 			n.refused(b, err, out)
 			return
@@ -74,12 +75,12 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 		n.drop(b, dropTableFull, out)
 		return
 	}
-	o := cryptoauth.Options{Key: key, RequireAuth: !trusted, Noise: noise}
+	o := cryptoauth.Options{Key: key, RequireAuth: !trusted && !admitted, Noise: noise}
 	if trusted {
 		// It called us, but still may want to see our password.
 		o.Password, o.Login = known.credentials()
 	}
-	p.ca = cryptoauth.New(&n.ca, o, now)
+	p.ca, p.admitted = cryptoauth.New(&n.ca, o, now), admitted
 	from := b.Addr
 	n.fromPeer(now, p, b, out)
 	if !p.ca.HasCandidate() && !p.ca.Established() {
@@ -151,10 +152,7 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		if ev&cryptoauth.Stale != 0 {
 			from = p.addr // too late to tell where it is now
 		}
-		n.heard(now, p, from, out)
-		if q := n.byAddr[peerKey{b.Port, from}]; q != nil {
-			p = q // an older entry may have taken over
-		}
+		p = n.heard(now, p, from, out)
 	}
 	if b.Len() < cjdns.SwitchHeaderLen {
 		// A Noise handshake or keep-alive carries nothing.
@@ -169,8 +167,9 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 	}
 }
 
-// heard notes an authenticated packet of p that came from addr.
-func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) {
+// heard notes an authenticated packet of p that came from addr. It returns
+// the peer that it is from now on: an older entry may have taken over.
+func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) *Peer {
 	p.lastIn, p.asking = now, mono.Never
 	if addr != p.addr {
 		if !slices.Contains(p.aliases, p.addr) {
@@ -181,6 +180,7 @@ func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) {
 		n.moved(now, p, out)
 	}
 	if !p.up && p.ca.Established() && p.version != 0 {
-		n.peerUp(now, p, out)
+		p = n.peerUp(now, p, out)
 	}
+	return p
 }

@@ -11,26 +11,32 @@ import (
 	"github.com/meshagent/meshagent/agent/switchcore"
 )
 
-// peerUp gives p its slot in the switch, or that of its earlier entry.
-func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) {
+// peerUp gives p its slot in the switch, or that of its earlier entry, which
+// it returns.
+func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) *Peer {
 	if p.version < oldestPeer {
 		p.problem = "protocol version too old"
 		n.drops[dropVersion]++
-		return
+		return p
 	}
 	if old := n.twin(p); old != nil {
 		n.takeOver(now, old, p, out)
 		p = old
 		if p.up {
-			return
+			return p
 		}
 	}
 	if !p.hasPort {
-		port, ok := n.ports.Free()
+		first := switchcore.Port(0)
+		if n.onMesh(p) {
+			n.wakeSlots(now)
+			first = firstMeshSlot
+		}
+		port, ok := n.ports.Free(first)
 		if !ok {
 			p.problem = "no free switch slot"
 			n.drops[dropTableFull]++
-			return
+			return p
 		}
 		p.port, p.hasPort = port, true
 		n.byPort[port] = p
@@ -41,6 +47,10 @@ func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) {
 	p.up, p.upAt, p.problem = true, now, ""
 	out.Events = append(out.Events, Event{Kind: EventPeerUp, Peer: p.info()})
 	n.finder.PeerUp(now, pathfinder.Node{Key: p.key, IP: p.ip, Version: p.version, Label: p.label}, &n.found)
+	if n.onMesh(p) {
+		n.meshUp(now, p, out)
+	}
+	return p
 }
 
 // twin returns an older entry for the same node on the same link, which p
@@ -69,7 +79,7 @@ func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 	if !slices.Contains(old.aliases, old.addr) {
 		delete(n.byAddr, peerKey{old.link, old.addr})
 	}
-	old.ca, old.addr, old.version = p.ca, addr, p.version
+	old.ca, old.addr, old.version, old.admitted = p.ca, addr, p.version, p.admitted
 	if password, login := old.credentials(); password != nil {
 		old.ca.UpdateAuth(password, login)
 	}
@@ -110,7 +120,7 @@ func (n *Node) peerDown(now mono.Time, p *Peer, out *Out) {
 	n.ports.Set(p.port, switchcore.Down)
 	out.Events = append(out.Events, Event{Kind: EventPeerDown, Peer: p.info()})
 	n.finder.PeerDown(now, p.label)
-	n.pathsLost(now, p.label)
+	n.pathsLost(now, p.label, out)
 }
 
 // knock calls p now: a ping if there is a session, else a hello with a ping
@@ -119,6 +129,9 @@ func (n *Node) knock(now mono.Time, p *Peer, out *Out) {
 	p.nextKnock = now.Add(knockTime)
 	if now.Sub(p.made) > time.Minute && !p.up {
 		p.nextKnock = now.Add(knockSlow)
+	}
+	if n.onMesh(p) && now.Sub(p.called) < meshHurry {
+		p.nextKnock = now.Add(repeatTime)
 	}
 	n.pingPeer(now, p, out)
 	n.hurry(now)
@@ -161,6 +174,9 @@ func (n *Node) callCandidate(now mono.Time, p *Peer, out *Out) {
 // not answer, and gives up in the end.
 func (n *Node) expirePeers(now mono.Time, out *Out) {
 	for i := len(n.peers) - 1; i >= 0; i-- {
+		if i >= len(n.peers) {
+			continue // others than this one may go too
+		}
 		p := n.peers[i]
 		if now.Sub(p.rateAt) >= rateTime {
 			p.measure(now)
@@ -174,6 +190,9 @@ func (n *Node) expirePeers(now mono.Time, out *Out) {
 
 func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 	l := n.link(p.link)
+	if n.onMesh(p) && !n.expireMeshPeer(now, p, out) {
+		return
+	}
 	if n.expired(now, p) {
 		n.removePeer(now, p, out)
 		return
@@ -191,7 +210,7 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 	}
 	if p.conf != nil && p.conf.Host != "" && (!p.up || silent > renewTime) && now >= p.nextAsk {
 		p.nextAsk = now.Add(resolveTime)
-		out.Asks = append(out.Asks, Ask{AskResolve, p.conf.Name})
+		out.Asks = append(out.Asks, Ask{Kind: AskResolve, Peer: p.conf.Name})
 	}
 	switch {
 	case !p.ca.CanSend():
@@ -207,6 +226,8 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 			}
 		}
 		n.wakeAt(p.nextKnock)
+	case n.unneeded(now, p) && silent >= renewTime:
+		n.hurry(now) // the other end has given it up: so shall we
 	case silent >= renewTime || p.ca.NeedsRenew(now):
 		if now >= p.nextRenew {
 			n.renew(now, p, out)
@@ -221,7 +242,7 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 		n.hurry(now)
 	case p.asking != mono.Never:
 		n.hurry(now)
-	case now.Sub(max(p.lastIn, 0)) >= lazyTime && now.Sub(p.lastPing) >= knockTime:
+	case now.Sub(max(p.lastIn, 0)) >= n.lazy(p) && now.Sub(p.lastPing) >= knockTime:
 		n.pingPeer(now, p, out)
 		n.hurry(now)
 	}
@@ -232,8 +253,10 @@ func (n *Node) wakeAt(t mono.Time) { n.nextTick = mono.Min(n.nextTick, t) }
 // expired reports whether nothing more is to be hoped of p.
 func (n *Node) expired(now mono.Time, p *Peer) bool {
 	switch {
-	case p.conf != nil:
+	case p.conf != nil || n.onMesh(p):
 		return false
+	case p.admitted && !n.mesh.admitted[p.key] && p.ca.User() == "":
+		return true
 	case p.hasPort:
 		return now.Sub(p.lastIn) > forgetTime
 	default:

@@ -36,9 +36,10 @@ const (
 	sourceBeacon
 	sourceIncoming
 	sourceRemembered // an incoming peer of our last life
+	sourceMesh       // made when needed, over the mesh
 )
 
-var sourceNames = [...]string{"config", "beacon", "incoming", "incoming"}
+var sourceNames = [...]string{"config", "beacon", "incoming", "incoming", "mesh"}
 
 type peerKey struct {
 	link uint16
@@ -72,6 +73,13 @@ type Peer struct {
 	nextRenew mono.Time
 	nextAsk   mono.Time // next look-up of its host name
 	upAt      mono.Time
+
+	called mono.Time // over the mesh: when it was first called
+	used   mono.Time // last transit or own traffic
+
+	// admitted: it came in because Admit names its key.
+	admitted  bool
+	nextIntro mono.Time
 
 	cookie   [12]byte // of the last ping
 	cookieAt mono.Time
@@ -139,6 +147,10 @@ func (n *Node) removePeer(now mono.Time, p *Peer, out *Out) {
 	if p.hasPort {
 		out.Events = append(out.Events, Event{Kind: EventPeerGone, Peer: p.info()})
 	}
+	if p.hasPort && n.onMesh(p) {
+		n.byPort[p.port], p.hasPort = nil, false
+		n.restSlot(now, p.port)
+	}
 	n.forget(p)
 }
 
@@ -155,6 +167,9 @@ func (n *Node) forget(p *Peer) {
 	}
 	if p.conf != nil {
 		delete(n.byConfig, p.conf.Name)
+	}
+	if n.mesh.peers[p.ip] == p {
+		delete(n.mesh.peers, p.ip)
 	}
 	n.peers = slices.DeleteFunc(n.peers, func(q *Peer) bool { return q == p })
 	if p.ca != nil {

@@ -100,7 +100,7 @@ func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.B
 	if s.Path == 0 {
 		s.Path = back
 	}
-	answered := n.innerContent(now, s, back, ev, b, out)
+	answered := n.innerContent(now, p, s, back, ev, b, out)
 	if ev&cryptoauth.Promoted != 0 {
 		n.sessionReady(now, s, out)
 	}
@@ -133,7 +133,7 @@ func (n *Node) innerTraffic(now mono.Time, p *Peer, back cjdns.Label, handle uin
 		}
 		n.sessionReady(now, s, out)
 	}
-	n.innerContent(now, s, back, ev, b, out)
+	n.innerContent(now, p, s, back, ev, b, out)
 	if ev&cryptoauth.Answer != 0 {
 		n.askNode(now, s, back, out)
 	}
@@ -156,9 +156,9 @@ func (n *Node) sessionProven(now mono.Time, s *session.Session, back cjdns.Label
 	}
 }
 
-// innerContent takes the plain text of an end-to-end packet. It reports
-// whether it sent an answer. It takes b.
-func (n *Node) innerContent(now mono.Time, s *session.Session, back cjdns.Label, ev cryptoauth.Event, b *pkt.Buf, out *Out) bool {
+// innerContent takes the plain text of an end-to-end packet that came through
+// the peer p. It reports whether it sent an answer. It takes b.
+func (n *Node) innerContent(now mono.Time, p *Peer, s *session.Session, back cjdns.Label, ev cryptoauth.Event, b *pkt.Buf, out *Out) bool {
 	h, err := cjdns.ParseDataHeader(b.Bytes())
 	if err != nil {
 		n.drop(b, dropRunt, out)
@@ -168,7 +168,11 @@ func (n *Node) innerContent(now mono.Time, s *session.Session, back cjdns.Label,
 	switch {
 	case h.ContentType == cjdns.ContentDHT:
 		return n.innerMessage(now, s, back, ev, b, out)
+	case h.ContentType == contentMessage && ev&cryptoauth.Fresh != 0:
+		p.used = now
+		n.innerLetter(now, s, b, out)
 	case h.ContentType < maxContent && ev&cryptoauth.Fresh != 0:
+		p.used = now
 		n.toTUN(now, s, uint8(h.ContentType), b, out)
 	default:
 		// Stock nodes send data only in traffic packets; what came in a
@@ -193,21 +197,27 @@ func (n *Node) innerMessage(now mono.Time, s *session.Session, back cjdns.Label,
 	if m.Version != 0 && (proven || s.Version == 0) {
 		s.Version = m.Version
 	}
-	from := pathfinder.Node{Key: s.Key, IP: s.IP, Version: m.Version, Label: back}
 	if m.Query == "" && m.SubQuery == "" {
+		// An answer in a handshake counts too: that it repeats a cookie which
+		// nobody else could read proves that it is new.
 		if n.pingReply(now, s, back, &m, out) {
 			return false
 		}
-		if !proven {
-			return false
-		}
 	}
-	reply := n.finder.HandleMessage(now, from, &m, &n.found)
+	if n.prepareAnswer(now, s, back, &m, out) {
+		return false
+	}
+	reply := n.finder.HandleMessage(now, sender(s, back), &m, &n.found)
 	if reply == nil {
 		return false
 	}
 	n.sendMessage(now, s, back, reply, ev&cryptoauth.Fresh == 0, out)
 	return true
+}
+
+// sender is where an answer to s shall go along back.
+func sender(s *session.Session, back cjdns.Label) pathfinder.Node {
+	return pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: back}
 }
 
 // sendMessage sends a routing message to s along label; with candidate, in
@@ -324,21 +334,23 @@ func (n *Node) sessionReady(now mono.Time, s *session.Session, out *Out) {
 	for _, b := range n.taken {
 		n.toSession(now, s, b, out)
 	}
+	n.postWaiting(now, s, out)
+	n.answerDue(now, out)
 	n.retryPing(now, s.IP, out)
 }
 
 // pathsLost looks for other ways for the sessions whose path begins at a peer
 // that is gone.
-func (n *Node) pathsLost(now mono.Time, first cjdns.Label) {
+func (n *Node) pathsLost(now mono.Time, first cjdns.Label, out *Out) {
 	for _, s := range n.sessions.All() {
 		if cjdns.RoutesThrough(s.Path, first) {
-			n.reroute(now, s)
+			n.reroute(now, s, out)
 		}
 	}
 }
 
 // reroute marks the path of s as bad and takes another, if one is known.
-func (n *Node) reroute(now mono.Time, s *session.Session) {
+func (n *Node) reroute(now mono.Time, s *session.Session, out *Out) {
 	n.finder.Bad(now, s.IP, s.Path)
 	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
 		s.Path = node.Label
@@ -350,7 +362,7 @@ func (n *Node) reroute(now mono.Time, s *session.Session) {
 		return
 	}
 	if now.Sub(s.LastData) < sessionIdle/4 {
-		n.finder.Search(now, s.IP, &n.found)
+		n.search(now, s.IP, out)
 	}
 }
 
@@ -364,6 +376,9 @@ func (n *Node) expireSessions(now mono.Time, out *Out) {
 		if now.Sub(max(s.LastData, s.LastIn)) > sessionIdle || !s.CA.CanSend() && now.Sub(max(s.LastData, s.Created)) > halfOpenTime {
 			n.sessions.Drop(s)
 			continue
+		}
+		if now.Sub(s.LastData) < meshUsed {
+			n.callMesh(now, s.IP, out)
 		}
 		n.expireSession(now, s, out)
 	}
@@ -384,7 +399,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 			}
 			if silent > sessionRenew && now >= s.NextRenew {
 				s.NextRenew = now.Add(sessionPause)
-				n.reroute(now, s)
+				n.reroute(now, s, out)
 			}
 			n.askNode(now, s, s.Path, out)
 		}
@@ -398,7 +413,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 			renewCA(s.CA, now, sessionPause)
 			n.askNode(now, s, s.Path, out)
 			if silent >= sessionRenew {
-				n.reroute(now, s)
+				n.reroute(now, s, out)
 			}
 		} else if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)
@@ -501,7 +516,7 @@ func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control,
 		switch c.Code {
 		case cjdns.ErrorUndeliverable, cjdns.ErrorMalformedAddress, cjdns.ErrorReturnPathInvalid:
 			s.NextPing = now.Add(sessionAnswer)
-			n.reroute(now, s)
+			n.reroute(now, s, out)
 		case cjdns.ErrorAuthentication, cjdns.ErrorInvalid, cjdns.ErrorUnhandled:
 			// The other end does not know the session (any more).
 			if now >= s.NextRenew {

@@ -57,20 +57,34 @@ func (n *Node) toSession(now mono.Time, s *session.Session, b *pkt.Buf, out *Out
 	next := h[6]
 	cjdns.PutDataHeader(b.Push(cjdns.DataHeaderLen), uint16(next))
 	s.LastData = now
+	n.usePath(now, s.Path)
 	if !n.sendSession(now, s, s.Path, b, out) && now >= s.NextPing {
 		// The first hop is gone.
 		s.NextPing = now.Add(sessionAnswer)
-		n.reroute(now, s)
+		n.reroute(now, s, out)
 	}
+}
+
+// usePath notes that the peer where path begins carries something.
+func (n *Node) usePath(now mono.Time, path cjdns.Label) {
+	if p := n.firstHop(path); p != nil {
+		p.used = now
+	}
+}
+
+// firstHop returns the peer where path begins, or nil.
+func (n *Node) firstHop(path cjdns.Label) *Peer {
+	port, _ := cjdns.PortOf(path)
+	return n.byPort[port]
 }
 
 // pathMTU returns the largest IPv6 packet that fits the first link of a path.
 func (n *Node) pathMTU(path cjdns.Label) int {
-	port, _ := cjdns.PortOf(path)
-	if int(port) >= len(n.byPort) || n.byPort[port] == nil {
+	p := n.firstHop(path)
+	if p == nil {
 		return n.cfg.MTU
 	}
-	l := n.link(n.byPort[port].link)
+	l := n.link(p.link)
 	if l == nil || l.MTU == 0 {
 		return n.cfg.MTU
 	}
@@ -97,13 +111,26 @@ func (n *Node) park(now mono.Time, dst cjdns.IP, s *session.Session, b *pkt.Buf,
 // reach makes a session with dst if a path is known, else begins a search.
 func (n *Node) reach(now mono.Time, dst cjdns.IP, out *Out) {
 	if _, ok := n.finder.Path(now, dst); ok {
+		n.callMesh(now, dst, out)
 		n.pathFound(now, dst, out)
 		return
 	}
-	if !n.finder.Search(now, dst, &n.found) {
+	n.search(now, dst, out)
+	n.flush(now, out)
+}
+
+// search looks for a way to dst. If dst is in the mesh it is called there, and
+// others are asked only if it does not answer. If it is not, the mesh's
+// uplinks may know more.
+func (n *Node) search(now mono.Time, dst cjdns.IP, out *Out) {
+	ask := n.callMesh(now, dst, out)
+	hold := ask
+	if ask == 0 {
+		hold = n.callUplinks(now, out)
+	}
+	if !n.finder.Search(now, dst, ask, hold, &n.found) {
 		n.drops[dropNoRoute]++
 	}
-	n.flush(now, out)
 }
 
 // toTUN rebuilds the IPv6 header of a packet that came in session s and hands

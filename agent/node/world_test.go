@@ -44,12 +44,17 @@ type host struct {
 	pool pkt.Pool
 	addr pkt.Addr // of its UDP socket
 	mac  pkt.Addr
-	segs []int // Ethernet segment by link index; 0 means UDP
+	segs []int // Ethernet segment by link index; 0 means UDP, below 0 a mesh
 	got  [][]byte
 	reps []Reply
 	evs  []Event
 	asks []Ask
-	dead bool
+
+	letters []Message
+	intros  []Introduction
+	dead    bool
+	// boots counts the starts of the agent.
+	boots uint32
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -81,9 +86,12 @@ func (h *host) boot() {
 	h.out.Pool = &h.pool
 	h.node = New(Config{Identity: h.id, Rand: h.w.random, Program: "test"}, h.w.now)
 	h.dead = false
+	h.boots++
 	for i, s := range h.segs {
 		c := LinkConfig{Kind: LinkUDP, Name: "udp", MTU: 1472}
-		if s != 0 {
+		if s < 0 {
+			c = LinkConfig{Kind: LinkMesh, Name: "bat0", MTU: 1478}
+		} else if s != 0 {
 			c = LinkConfig{Kind: LinkEth, Name: "eth", MTU: 1494, Beacon: BeaconSend}
 		}
 		h.node.SetLink(h.w.now, uint16(i), c, &h.out)
@@ -120,6 +128,8 @@ func (h *host) drain() {
 	h.reps = append(h.reps, h.out.Replies...)
 	h.evs = append(h.evs, h.out.Events...)
 	h.asks = append(h.asks, h.out.Asks...)
+	h.letters = append(h.letters, h.out.Messages...)
+	h.intros = append(h.intros, h.out.Introductions...)
 	h.out.Reset()
 }
 

@@ -37,11 +37,13 @@ type Out struct {
 // Reset empties o.
 func (o *Out) Reset() { o.Queries, o.Found, o.Failed = o.Queries[:0], o.Found[:0], o.Failed[:0] }
 
-// Config says who we are. Rand fills a slice with random bytes.
+// Config says who we are. Rand fills a slice with random bytes. Skip, if there
+// is one, reports that the node ip is not worth asking for target.
 type Config struct {
 	Self     cjdns.Key
 	Protocol uint32
 	Rand     func([]byte)
+	Skip     func(target, ip cjdns.IP) bool
 }
 
 // Finder is the pathfinder of one node. One owner.
@@ -56,10 +58,13 @@ type Finder struct {
 	nextGC   mono.Time
 	// Counters of what was refused.
 	BadMessages, Unasked uint64
+	Asked                uint64 // questions sent
 }
 
 type peer struct {
 	Node
+	metric  uint8 // 255 is perfect
+	silent  uint8 // questions for its links without an answer
 	nextAsk mono.Time
 }
 
@@ -121,7 +126,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 		}
 		return 1
 	})
-	f.peers = slices.Insert(f.peers, at, &peer{Node: n, nextAsk: now.Add(f.jitter(refreshTime))})
+	f.peers = slices.Insert(f.peers, at, &peer{Node: n, metric: 255, nextAsk: now.Add(f.jitter(refreshTime))})
 	f.askPeers(now, n, 0, 0, out)
 	// Roads that were closed may be open again, and a search that had
 	// nobody left to ask has somebody now.
@@ -137,6 +142,16 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 	}
 }
 
+// PeerMetric tells how good the link to the peer at label is, for as long as
+// nothing was measured. 255, the best, is what a peer begins with.
+func (f *Finder) PeerMetric(label cjdns.Label, metric uint8) {
+	for _, p := range f.peers {
+		if p.Label == label {
+			p.metric = metric
+		}
+	}
+}
+
 // PeerDown tells that the direct peer at label is gone. Routes through it are
 // not used any more.
 func (f *Finder) PeerDown(now mono.Time, label cjdns.Label) {
@@ -144,6 +159,11 @@ func (f *Finder) PeerDown(now mono.Time, label cjdns.Label) {
 	for _, e := range f.nodes {
 		if e.peer == label {
 			e.peer = 0
+			for _, p := range f.peers {
+				if p.IP == e.ip {
+					e.peer = p.Label // it has another link to us
+				}
+			}
 		}
 		e.routes = slices.DeleteFunc(e.routes, func(r Route) bool { return cjdns.RoutesThrough(r.Label, label) })
 	}
@@ -328,6 +348,7 @@ func (f *Finder) ask(now mono.Time, to Node, kind string, target []byte, out *Ou
 	p := &pending{to: to.IP, label: to.Label, at: now, until: now.Add(f.wait(to.Label)), kind: kind}
 	f.pending[binary.BigEndian.Uint64(cookie[:])] = p
 	out.Queries = append(out.Queries, Query{to, m})
+	f.Asked++
 	return p
 }
 
@@ -362,6 +383,11 @@ func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 	}
 	delete(f.pending, cookie)
 	f.Heard(now, Node{from.Key, from.IP, from.Version, p.label})
+	for _, q := range f.peers {
+		if p.kind == "gp" && q.Label == p.label {
+			q.silent = 0
+		}
+	}
 	last := uint64(0)
 	for _, ref := range m.Nodes {
 		ip := ref.Key.IP()

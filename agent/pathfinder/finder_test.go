@@ -88,7 +88,7 @@ func TestSearchWalksTowardsTheTarget(t *testing.T) {
 	b, c, d := node(1, 0x13), node(2, 0), node(3, 0)
 	f.PeerUp(0, b, out)
 	out.Reset()
-	f.Search(0, d.IP, out)
+	f.Search(0, d.IP, 0, 0, out)
 	if len(out.Queries) != 1 || out.Queries[0].Msg.Query != "fn" {
 		t.Fatalf("queries: %+v", out.Queries)
 	}
@@ -117,7 +117,7 @@ func TestSearchEndsWithoutAnswer(t *testing.T) {
 	f.PeerUp(0, node(1, 0x13), out)
 	out.Reset()
 	target := key(9).IP()
-	f.Search(0, target, out)
+	f.Search(0, target, 0, 0, out)
 	now := mono.Time(0)
 	for len(out.Failed) == 0 {
 		now = f.Deadline()
@@ -135,7 +135,7 @@ func TestSearchEndsWithoutAnswer(t *testing.T) {
 // With nobody to ask, a search ends at once and is not left behind.
 func TestSearchAlone(t *testing.T) {
 	f, out := newFinder(), new(Out)
-	f.Search(0, key(9).IP(), out)
+	f.Search(0, key(9).IP(), 0, 0, out)
 	if len(out.Failed) != 1 || f.Searches() != 0 {
 		t.Errorf("failed %v, %d running", out.Failed, f.Searches())
 	}
@@ -258,7 +258,7 @@ func TestStoreIsBounded(t *testing.T) {
 	}
 	for i := range 2 * MaxSearches {
 		k := cjdns.Key{0: byte(i), 9: 1}
-		f.Search(0, k.IP(), out)
+		f.Search(0, k.IP(), 0, 0, out)
 	}
 	if f.Searches() > MaxSearches || len(f.pending) > maxPending {
 		t.Errorf("%d searches, %d pending", f.Searches(), len(f.pending))

@@ -14,6 +14,7 @@ const (
 	MaxSearches   = 32
 	maxAsked      = 32
 	maxParallel   = 3
+	maxRepeats    = 2 // of the question for a peer's links
 	searchTimeout = 8 * time.Second
 )
 
@@ -22,21 +23,34 @@ const (
 type search struct {
 	target  cjdns.IP
 	began   mono.Time
-	asked   map[cjdns.IP]bool
+	ask     mono.Time // nobody is asked before
+	hold    mono.Time // it does not fail before: a peer may come up that knows
+	asked   map[cjdns.IP]asked
 	running int // questions without an answer
 }
 
+// asked says how far a search has come with a node.
+type asked uint8
+
+const (
+	askedOnce asked = iota + 1
+	silentOnce
+	askedTwice
+)
+
 // Search looks for ip, unless that is going on already. The outcome comes as
-// Found or Failed, perhaps within this very call. It reports false if too
-// many searches are running.
-func (f *Finder) Search(now mono.Time, ip cjdns.IP, out *Out) bool {
+// Found or Failed, perhaps within this very call. Nobody is asked before the
+// instant ask, and it does not fail before hold: for a caller that has begun
+// something by which ip, or somebody to ask, may become a direct peer. It
+// reports false if too many searches are running.
+func (f *Finder) Search(now mono.Time, ip cjdns.IP, ask, hold mono.Time, out *Out) bool {
 	if f.searches[ip] != nil {
 		return true
 	}
 	if len(f.searches) >= MaxSearches {
 		return false
 	}
-	s := &search{target: ip, began: now, asked: make(map[cjdns.IP]bool)}
+	s := &search{target: ip, began: now, ask: ask, hold: hold, asked: make(map[cjdns.IP]asked)}
 	f.searches[ip] = s
 	f.step(now, s, out)
 	return true
@@ -52,25 +66,87 @@ func (f *Finder) step(now mono.Time, s *search, out *Out) {
 		out.Found = append(out.Found, s.target)
 		return
 	}
-	for s.running < maxParallel && len(s.asked) < maxAsked {
-		next := f.nearest(now, s.target, 1, func(e *entry) bool { return s.asked[e.ip] || e.ip == s.target })
-		if len(next) == 0 {
+	for now >= s.ask && s.running < maxParallel && len(s.asked) < maxAsked {
+		next := f.next(now, s)
+		if next == nil {
 			break
 		}
-		e := next[0]
-		to := Node{e.key, e.ip, e.version, e.best(now).Label}
+		to := Node{next.key, next.ip, next.version, next.best(now).Label}
 		p := f.ask(now, to, "fn", slices.Clone(s.target[:]), out)
 		if p == nil {
 			break // too many questions are under way
 		}
-		s.asked[e.ip] = true
+		if s.asked[next.ip] == silentOnce {
+			s.asked[next.ip] = askedTwice
+		} else {
+			s.asked[next.ip] = askedOnce
+		}
 		p.search = s
 		s.running++
 	}
-	if s.running <= 0 || now.Sub(s.began) > searchTimeout {
+	if s.running <= 0 && now >= max(s.ask, s.hold) || now.Sub(s.began) > searchTimeout {
 		delete(f.searches, s.target)
 		out.Failed = append(out.Failed, s.target)
 	}
+}
+
+// late notes that a question has no answer. A search may ask the node once
+// more, and a peer's links are asked for again at once, twice.
+func (f *Finder) late(now mono.Time, p *pending) {
+	if s := p.search; s != nil {
+		s.running--
+		if s.asked[p.to] == askedOnce {
+			s.asked[p.to] = silentOnce
+		}
+	}
+	for _, q := range f.peers {
+		if p.kind == "gp" && q.Label == p.label && q.silent < maxRepeats {
+			q.silent++
+			q.nextAsk = now
+		}
+	}
+}
+
+// due returns when s moves on by itself.
+func (s *search) due() mono.Time {
+	d := mono.Never
+	for _, t := range [...]mono.Time{s.ask, s.hold} {
+		if t != 0 {
+			d = mono.Min(d, t)
+		}
+	}
+	return d
+}
+
+// woken forgets the instants that have come.
+func (s *search) woken(now mono.Time) {
+	if now >= s.ask {
+		s.ask = 0
+	}
+	if now >= s.hold {
+		s.hold = 0
+	}
+}
+
+// next returns whom to ask next: the nearest node that was not asked yet, else
+// one that did not answer the first time, as radios lose packets. It returns
+// nil if there is nobody.
+func (f *Finder) next(now mono.Time, s *search) *entry {
+	for _, silent := range [...]bool{false, true} {
+		near := f.nearest(now, s.target, 1, func(e *entry) bool {
+			if e.ip == s.target || f.cfg.Skip != nil && f.cfg.Skip(s.target, e.ip) {
+				return true
+			}
+			if silent {
+				return s.asked[e.ip] != silentOnce
+			}
+			return s.asked[e.ip] != 0
+		})
+		if len(near) > 0 {
+			return near[0]
+		}
+	}
+	return nil
 }
 
 // sorted returns the searches by target, so that map order never shows.
@@ -92,6 +168,9 @@ func (f *Finder) Deadline() mono.Time {
 	for _, p := range f.peers {
 		d = mono.Min(d, p.nextAsk)
 	}
+	for _, s := range f.searches {
+		d = mono.Min(d, s.due())
+	}
 	return d
 }
 
@@ -105,12 +184,11 @@ func (f *Finder) Expire(now mono.Time, out *Out) {
 		}
 		delete(f.pending, cookie)
 		late = true
-		if p.search != nil {
-			p.search.running--
-		}
+		f.late(now, p)
 	}
-	if late {
-		for _, s := range f.sorted() {
+	for _, s := range f.sorted() {
+		if late || now >= s.due() {
+			s.woken(now)
 			f.step(now, s, out)
 		}
 	}

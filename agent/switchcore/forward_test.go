@@ -298,18 +298,18 @@ func TestTable(t *testing.T) {
 		if want == Self {
 			continue
 		}
-		p, ok := table.Free()
+		p, ok := table.Free(0)
 		if !ok || p != want {
 			t.Fatalf("Free = %d, %v, want %d", p, ok, want)
 		}
 		table.Set(p, Down)
 	}
-	if p, ok := table.Free(); ok {
+	if p, ok := table.Free(0); ok {
 		t.Errorf("a full table has slot %d free", p)
 	}
 	table.Set(9, Empty)
 	table.Set(40, Empty)
-	if p, ok := table.Free(); !ok || p != 9 {
+	if p, ok := table.Free(0); !ok || p != 9 {
 		t.Errorf("Free = %d, %v, want 9", p, ok)
 	}
 	table.Set(MaxPorts, Up)
@@ -317,11 +317,11 @@ func TestTable(t *testing.T) {
 		t.Error("states are mixed up")
 	}
 	var unset Table
-	if p, ok := unset.Free(); !ok || p != 0 {
+	if p, ok := unset.Free(0); !ok || p != 0 {
 		t.Errorf("Free of an empty table = %d, %v", p, ok)
 	}
 	unset.Set(0, Up)
-	if p, ok := unset.Free(); !ok || p != 2 {
+	if p, ok := unset.Free(0); !ok || p != 2 {
 		t.Errorf("Free gave the router's slot: %d, %v", p, ok)
 	}
 }

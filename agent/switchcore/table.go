@@ -44,12 +44,12 @@ func (t *Table) State(p Port) State {
 	return Empty
 }
 
-// Free returns the lowest empty slot; Self never is. Low slots have short
-// directors. It reports false if all are taken.
-func (t *Table) Free() (Port, bool) {
-	for p, s := range t.state {
-		if s == Empty && Port(p) != Self {
-			return Port(p), true
+// Free returns the lowest empty slot that is not below from; Self never is.
+// Low slots have short directors. It reports false if all are taken.
+func (t *Table) Free(from Port) (Port, bool) {
+	for p := from; p < MaxPorts; p++ {
+		if t.state[p] == Empty && p != Self {
+			return p, true
 		}
 	}
 	return 0, false
