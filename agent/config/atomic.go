@@ -9,12 +9,12 @@ import (
 	"syscall"
 )
 
-// writeAtomic replaces the file by data in one step: a reader, and whoever
+// WriteAtomic replaces the file by data in one step: a reader, and whoever
 // finds the disk after a crash, sees the old or the new text. A symbolic link
 // stays one, its target is replaced. The new file has mode and owner of the
 // old one, or mode if there was none. On an error the old file is untouched
 // and nothing is left behind.
-func writeAtomic(path string, data []byte, mode fs.FileMode) (err error) {
+func WriteAtomic(path string, data []byte, mode fs.FileMode) (err error) {
 	target, err := resolve(path)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func WriteKey(path string, key cjdns.PrivateKey) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the key itself is 0600
 		return err
 	}
-	return writeAtomic(path, []byte(key.Hex()+"\n"), 0o600)
+	return WriteAtomic(path, []byte(key.Hex()+"\n"), 0o600)
 }
 
 // Key returns the node's private key: the one in Main.KeyFile, which is made
@@ -129,7 +129,7 @@ func (s *Store) forgetKey() error {
 			}
 		}
 		if changed {
-			if err := writeAtomic(path, []byte(doc.String()), 0o600); err != nil {
+			if err := WriteAtomic(path, []byte(doc.String()), 0o600); err != nil {
 				return err
 			}
 		}

@@ -179,7 +179,7 @@ func (s *Store) commit(e *edit) (*Loaded, error) {
 		}
 		return nil, err
 	}
-	if err := writeAtomic(e.doc.File(), []byte(e.doc.String()), 0o600); err != nil {
+	if err := WriteAtomic(e.doc.File(), []byte(e.doc.String()), 0o600); err != nil {
 		return nil, fmt.Errorf("the change is not stored: %w", err)
 	}
 	return after, nil

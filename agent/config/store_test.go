@@ -316,7 +316,7 @@ func TestWriteAtomicKeepsModeOwnerAndLink(t *testing.T) {
 	if err := os.Symlink("real/conf", link); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeAtomic(link, []byte("new"), 0o600); err != nil {
+	if err := WriteAtomic(link, []byte("new"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if target, err := os.Readlink(link); err != nil || target != "real/conf" {
@@ -331,10 +331,10 @@ func TestWriteAtomicKeepsModeOwnerAndLink(t *testing.T) {
 		t.Errorf("%q, %v, %d:%d", readAll(t, real), info.Mode(), st.Uid, st.Gid)
 	}
 	onlyEntry(t, filepath.Dir(real), "conf")
-	if err := writeAtomic(dir, []byte("x"), 0o600); err == nil {
+	if err := WriteAtomic(dir, []byte("x"), 0o600); err == nil {
 		t.Error("a directory was replaced")
 	}
-	if err := writeAtomic(filepath.Join(dir, "none", "x"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
+	if err := WriteAtomic(filepath.Join(dir, "none", "x"), nil, 0o600); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing directory: %v", err)
 	}
 }
@@ -359,7 +359,7 @@ func TestFullDiskLeavesTheOldFile(t *testing.T) {
 		}
 	})
 	path := writeFile(t, filepath.Join(dir, "conf"), storeUCI)
-	err := writeAtomic(path, make([]byte, 1<<20), 0o600)
+	err := WriteAtomic(path, make([]byte, 1<<20), 0o600)
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("error %v, want ENOSPC", err)
 	}

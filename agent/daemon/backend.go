@@ -313,7 +313,9 @@ func (d *Daemon) onOut(now mono.Time, out *node.Out) {
 		d.waits.answered(r)
 	}
 	for _, a := range out.Asks {
-		if a.Kind == node.AskResolve {
+		if a.Kind != node.AskResolve {
+			d.engine.join.asks = append(d.engine.join.asks, a)
+		} else {
 			d.post(func(ctx context.Context) {
 				if st := d.peers[a.Peer]; st != nil {
 					d.lookUp(ctx, st)
@@ -322,6 +324,12 @@ func (d *Daemon) onOut(now mono.Time, out *node.Out) {
 		}
 	}
 	for _, e := range out.Events {
+		switch e.Kind {
+		case node.EventPeerUp, node.EventPeerMoved:
+			d.engine.peerChanged(now, e.Peer, true)
+		case node.EventPeerDown, node.EventPeerGone:
+			d.engine.peerChanged(now, e.Peer, false)
+		}
 		d.event(e)
 	}
 }

@@ -53,6 +53,8 @@ type Daemon struct {
 	log    *slog.Logger
 	store  *config.Store
 	id     *cryptoauth.Identity
+	sign   *cjdns.SigningKey
+	boot   uint32 // count of starts
 	engine *engine
 	batch  int
 	socket string // of the admin methods
@@ -160,6 +162,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	d.engine.node = node.New(node.Config{
 		Identity: d.id, Rand: random, Program: d.opt.Version, MTU: d.cfg.TUN.MTU,
 	}, d.engine.now())
+	d.sign, d.boot = cjdns.NewSigningKey(d.id.Private), d.nextBoot(time.Now())
 	d.log.Info("starting", "version", d.opt.Version, "protocol", node.Protocol, "ip", d.id.IP, "key", d.id.Public)
 
 	var wg sync.WaitGroup
@@ -168,6 +171,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	defer stopEngine()
 	ended := make(chan struct{})
 	go func() { defer close(ended); d.engine.run(ectx) }()
+	start(func() { d.slowWork(ctx) })
 	if ch, err := kernel.Watch(ctx); err != nil {
 		d.problem("watch", "changes of network devices are not noticed at once: "+err.Error())
 	} else {
@@ -225,6 +229,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 		case <-tick.C:
 			d.memory.save(d, false)
 			d.mesh.tick(ctx)
+			d.joinSelf(ctx)
 			if t := d.same.Load(); t != 0 && time.Now().Unix()-t > 60 {
 				d.problem("same-key", "")
 			}

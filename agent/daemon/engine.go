@@ -29,6 +29,7 @@ type engine struct {
 
 	links writer
 	tun   netio.Conn
+	join  join
 	onOut func(now mono.Time, out *node.Out) // asks, replies, events
 }
 
@@ -67,6 +68,7 @@ func newEngine(batch int) *engine {
 	}
 	e.pool.Keep = 4 * batch
 	e.out.Pool = &e.pool
+	e.join.slow = make(chan slowJob, slowJobs)
 	return e
 }
 
@@ -124,11 +126,7 @@ func (e *engine) run(ctx context.Context) {
 		if now >= e.node.Deadline() {
 			e.node.Expire(now, &e.out)
 		}
-		e.flush(now)
-		if e.mesh != nil {
-			e.mesh.expire(now)
-			e.mesh.flush(now, &e.pool)
-		}
+		e.settle(now)
 	}
 }
 
@@ -171,6 +169,7 @@ func (e *engine) flush(now mono.Time) {
 		e.onOut(now, &e.out)
 		e.out.Asks, e.out.Replies, e.out.Events = e.out.Asks[:0], e.out.Replies[:0], e.out.Events[:0]
 	}
+	e.toMesh(now)
 	e.links.write(&e.out.Frames, &e.pool)
 	writeLocal(e.tun, &e.out.TUN, &e.pool)
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/node"
 	"github.com/meshagent/meshagent/agent/pkt"
@@ -127,32 +128,17 @@ func (m *memory) save(d *Daemon, now bool) {
 	for _, r := range m.list {
 		fmt.Fprintf(&b, "%s %s %s\n", r.link, r.addr, r.key)
 	}
-	if err := writeAtomic(d.memoryFile(), b.Bytes()); err != nil {
+	if err := writeState(d.memoryFile(), b.Bytes()); err != nil {
 		m.failed = true
 		d.problem("state", fmt.Sprintf("incoming peers are not remembered over a restart: %v; set option state_dir in section meshagent", err))
 	}
 }
 
-// writeAtomic replaces the file: a crash leaves the old one or the new one.
-func writeAtomic(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// writeState replaces a file of the state directory, which is made if it is
+// missing.
+func writeState(path string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, ".peers-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return config.WriteAtomic(path, data, 0o600)
 }

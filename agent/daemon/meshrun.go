@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"maps"
+	"runtime"
 	"slices"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/kernel"
 	"github.com/meshagent/meshagent/agent/mesh"
 	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/node"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
 
@@ -26,6 +29,11 @@ type meshRun struct {
 	wifi    meshWifi
 	numbers seqnoStore
 	loaded  bool // numbers
+	// The mesh as a link of the node, see join.go.
+	link    node.LinkConfig
+	index   *uint16
+	allowed []cjdns.Key // that the node was told
+	admits  config.Admit
 }
 
 // check starts, changes or ends the mesh, and follows the kernel's devices.
@@ -63,6 +71,8 @@ func (m *meshRun) check(ctx context.Context, devs kernel.Links) {
 	m.checkIfs(ctx, devs)
 	m.tap.check(ctx, m, devs)
 	m.wifi.check(ctx, m, devs)
+	m.admit(ctx)
+	m.joinLink(ctx)
 	m.publish()
 }
 
@@ -71,6 +81,9 @@ func (m *meshRun) check(ctx context.Context, devs kernel.Links) {
 func (m *meshRun) start(ctx context.Context, c config.Mesh, s mesh.Seqnos) {
 	s.First = firstSeqno(time.Now(), c.OrigInterval)
 	o := mesh.Options{Config: coreConfig(c), Seqnos: s}
+	if c.Identity {
+		o.Signer, o.Boot = m.d.sign.Public(), m.d.boot
+	}
 	random(o.Seed[:])
 	e := m.d.engine
 	e.do(ctx, func(now mono.Time) {
@@ -120,6 +133,7 @@ func (m *meshRun) stop(ctx context.Context, remove bool) {
 	m.ifs = nil
 	m.tap.close(ctx, m, remove)
 	m.running, m.cfg = false, config.Mesh{}
+	m.joinLink(ctx)
 	m.publish()
 	if remove {
 		m.d.log.Info("mesh is switched off")
@@ -147,7 +161,18 @@ func coreConfig(c config.Mesh) mesh.Config {
 		Fragmentation: c.Fragmentation, APIsolation: c.APIsolation, BLA: c.BLA, DAT: c.DAT,
 		Multicast: c.Multicast, MulticastFanout: int(c.MulticastFanout),
 		GWMode: mesh.GWMode(c.GWMode), GWSelClass: c.GWSelClass, GWDown: c.GWDown, GWUp: c.GWUp,
+		RequireSigned: mesh.SignPolicy(c.RequireSigned), IdentityType: c.IdentityType, OverlayType: c.OverlayType,
+		VerifyRate: verifyRate(),
 	}
+}
+
+// verifyRate is how many signatures may be checked in a second: on one core,
+// which is then a slow one, few; a check takes about 15 ms there.
+func verifyRate() int {
+	if runtime.NumCPU() == 1 {
+		return 2
+	}
+	return 50
 }
 
 // meshMAC is the address of the mesh device if the configuration gives none:

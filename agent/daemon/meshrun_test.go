@@ -77,7 +77,9 @@ func TestCoreConfigTranslatesDefaults(t *testing.T) {
 		BLA: true, DAT: true, Multicast: true, MulticastFanout: config.DefaultFanout,
 		GWSelClass: config.DefaultGWSelClassIV, GWDown: config.DefaultGWDown, GWUp: config.DefaultGWUp,
 	}
-	if got, want := coreConfig(loaded), mesh.Default(); got != want {
+	want := mesh.Default()
+	want.VerifyRate = verifyRate()
+	if got := coreConfig(loaded); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }
