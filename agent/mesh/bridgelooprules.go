@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"hash/crc32"
+	"slices"
 
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -162,6 +163,11 @@ func (m *Mesh) blaDuplicate(now mono.Time, payload []byte, orig batman.MAC) bool
 // blaBackbone reports whether orig is a gateway of our own LAN on that VLAN.
 func (m *Mesh) blaBackbone(orig batman.MAC, v batman.VID) bool {
 	return m.cfg.BLA && len(m.bla.list) > 0 && m.bla.backbones[newBLAKey(orig, v)] != nil
+}
+
+// blaAnyBackbone is blaBackbone for any VLAN.
+func (m *Mesh) blaAnyBackbone(orig batman.MAC) bool {
+	return m.cfg.BLA && slices.ContainsFunc(m.bla.list, func(b *backbone) bool { return b.mac == orig })
 }
 
 // blaClaimedElsewhere reports whether another gateway of our LAN speaks for

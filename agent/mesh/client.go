@@ -115,6 +115,10 @@ func (m *Mesh) clientFlood(now mono.Time, f inner, b *pkt.Buf, out *Out) {
 // snoopAndReceive gives frame f, which is all that is left in b, to the ARP
 // table and then to the clients of this node. See receive. It takes b.
 func (m *Mesh) snoopAndReceive(now mono.Time, r rx, f inner, t batman.PacketType, from *Originator, b *pkt.Buf, out *Out) {
+	if !m.idFrame(f, from) {
+		m.dropOn(r.hi, b, dropUnsigned, out)
+		return
+	}
 	if f.eth.Type == batman.EthARP && (m.datMeshRequest(now, f, out) || m.datMeshReply(now, f, out)) {
 		m.dropOn(r.hi, b, dropDAT, out)
 		return

@@ -44,6 +44,15 @@ const (
 	dropRoaming
 	dropUnasked
 	dropNeighbour
+	dropForged
+	dropStripped
+	dropUnchecked
+	dropConflict
+	dropBadRecord
+	dropForgedTT
+	dropForgedGW
+	dropForgedRoam
+	dropUnsigned
 	dropCount
 )
 
@@ -53,6 +62,7 @@ var dropNames = [dropCount]string{
 	"queue-full", "fragment", "nested-fragment", "isolation", "bla", "claim-frame", "dat", "gateway", "multicast", "inner-frame",
 	"icmp", "tvlv", "echo", "not-best-next-hop", "loop", "ogm", "roaming", "unasked",
 	"unknown-neighbour",
+	"forged", "stripped", "unchecked", "conflict", "bad-record", "forged-tt", "forged-gw", "forged-roam", "unsigned",
 }
 
 // drop puts b back and counts it.

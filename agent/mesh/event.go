@@ -7,13 +7,14 @@ type EventKind uint8
 
 // Kinds of events.
 const (
-	EventRoute   EventKind = iota + 1 // the way to an originator was found, or lost if Next is zero
-	EventGone                         // an originator was forgotten
-	EventRoamed                       // a client moved from us to Orig, or from Orig to us
-	EventGateway                      // another gateway was chosen; Orig is zero if none is left, Next is the one before
-	EventLoop                         // bridge loop avoidance saw its own loop detection frame on the mesh
-	EventClash                        // somebody else uses our address Orig
-	EventLimit                        // a table is full: Text names it
+	EventRoute    EventKind = iota + 1 // the way to an originator was found, or lost if Next is zero
+	EventGone                          // an originator was forgotten
+	EventRoamed                        // a client moved from us to Orig, or from Orig to us
+	EventGateway                       // another gateway was chosen; Orig is zero if none is left, Next is the one before
+	EventLoop                          // bridge loop avoidance saw its own loop detection frame on the mesh
+	EventClash                         // somebody else uses our address Orig
+	EventLimit                         // a table is full: Text names it
+	EventIdentity                      // two keys on one address, one key on two, no signature: Text says which
 )
 
 // Event is something worth a line in the log.

@@ -39,6 +39,18 @@ type gw struct {
 
 func (m *Mesh) gwInit(mono.Time) {}
 
+// gwOwn is what this node announces: what its record says, if it has one, so
+// that the two never differ; zero is no gateway.
+func (m *Mesh) gwOwn() batman.Gateway {
+	switch {
+	case m.id.self != nil && m.id.self.Record() != nil:
+		return m.id.self.Gateway()
+	case m.cfg.GWMode == GWServer:
+		return batman.Gateway{Down: m.cfg.GWDown, Up: m.cfg.GWUp}
+	}
+	return batman.Gateway{}
+}
+
 // gwOGM notes what the OGM of o says about it being a gateway; nothing said is
 // zero. Source: batman-adv gateway_common.c, batadv_gw_tvlv_ogm_handler_v1.
 func (m *Mesh) gwOGM(_ mono.Time, o *Originator, g batman.Gateway, _ *Out) {

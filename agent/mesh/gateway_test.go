@@ -176,13 +176,13 @@ func TestGatewayEvents(t *testing.T) {
 func TestGatewayIsAnnounced(t *testing.T) {
 	s := newStand(t, 1, Seqnos{}, func(c *Config) { c.GWMode, c.GWDown, c.GWUp = GWServer, 200, 50 })
 	kernel := []byte{1, 1, 0, 8, 0, 0, 0, 200, 0, 0, 0, 50} // as captured
-	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen); !bytes.Contains(b, kernel) {
+	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen, &s.out); !bytes.Contains(b, kernel) {
 		t.Errorf("containers %x", b)
 	}
 	c := s.m.cfg
 	c.GWMode = GWClient
 	s.m.SetConfig(s.now, c, &s.out)
-	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen); bytes.Contains(b, kernel[:4]) {
+	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen, &s.out); bytes.Contains(b, kernel[:4]) {
 		t.Errorf("containers of a client %x", b)
 	}
 }

@@ -11,8 +11,9 @@ type HardIface struct {
 	index   uint16
 	active  bool
 	problem string
-	iv      ivIface // ogm.go
-	v       vIface  // elp.go
+	iv      ivIface   // ogm.go
+	v       vIface    // elp.go
+	idHold  mono.Time // how long its OGMs wait for the first record at most
 	// neighbours are the stations heard directly on this interface.
 	neighbours []*HardNeigh
 
@@ -59,6 +60,8 @@ func (m *Mesh) SetIface(now mono.Time, index uint16, c IfaceConfig, out *Out) er
 		m.setPrimary(now, hi, out)
 	}
 	m.ifaceUp(now, hi, out)
+	hi.idHold = now.Add(holdTime)
+	m.idIfaces(now, out)
 	return nil
 }
 
@@ -87,6 +90,7 @@ func (m *Mesh) deactivate(now mono.Time, hi *HardIface, why string, out *Out) {
 	if m.primary == hi {
 		m.setPrimary(now, m.firstActive(), out)
 	}
+	m.idIfaces(now, out)
 }
 
 func (m *Mesh) firstActive() *HardIface {

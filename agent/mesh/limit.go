@@ -62,11 +62,21 @@ func (b *bucket) take(now mono.Time, interval time.Duration, burst int) bool {
 	return true
 }
 
+// left returns how many tokens there are.
+func (b *bucket) left(now mono.Time, interval time.Duration, burst int) int {
+	owed := mono.Time(*b).Sub(now)
+	if owed <= 0 {
+		return burst
+	}
+	return max(0, burst-int((owed+interval-1)/interval))
+}
+
 // stationLimits are the buckets of one station, or of a cell of strangers.
 type stationLimits struct {
 	newcomers bucket // originators that it adds
 	ogms      bucket // OGMs that it brings
 	direct    bucket // OGMs of its own
+	hashes    bucket // of chains, beyond one for each OGM
 }
 
 // cell returns the buckets that a stranger shares. The salt keeps others from

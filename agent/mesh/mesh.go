@@ -48,6 +48,7 @@ type Mesh struct {
 	mcast   mcast   // multicast.go
 	icmp    icmp    // icmp.go
 	meter   meter   // throughput.go
+	id      ident   // identity.go
 
 	nextTick mono.Time // of the tables that need no better clock than a second
 	stats    stats
@@ -85,6 +86,7 @@ func New(o Options, now mono.Time) *Mesh {
 	m.mcastInit(now)
 	m.icmpInit(now)
 	m.meterInit(now)
+	m.idInit(o)
 	return m
 }
 
@@ -182,6 +184,8 @@ func (m *Mesh) dispatch(now mono.Time, r rx, t batman.PacketType, b *pkt.Buf, ou
 		m.rxICMP(now, r, b, out)
 	case t == batman.TypeUnicastTVLV:
 		m.rxUnicastTVLV(now, r, b, out)
+	case byte(t) == m.cfg.packetType() && m.id.self != nil && m.overlayIsMine(b.Bytes()):
+		m.rxOverlay(now, r, b, out)
 	case t.IsUnicast():
 		m.rxUnknownUnicast(now, r, b, out)
 	default:
@@ -192,7 +196,7 @@ func (m *Mesh) dispatch(now mono.Time, r rx, t batman.PacketType, b *pkt.Buf, ou
 // Deadline returns when Expire wants to be called next.
 func (m *Mesh) Deadline() mono.Time {
 	t := m.nextTick
-	for _, d := range [...]mono.Time{m.routingDeadline(), m.bcastDeadline(), m.ttDeadline(), m.blaDeadline(), m.icmpDeadline(), m.meterDeadline()} {
+	for _, d := range [...]mono.Time{m.routingDeadline(), m.bcastDeadline(), m.ttDeadline(), m.blaDeadline(), m.icmpDeadline(), m.meterDeadline(), m.idDeadline()} {
 		t = mono.Min(t, d)
 	}
 	return t
@@ -213,6 +217,9 @@ func (m *Mesh) Expire(now mono.Time, out *Out) {
 		m.datTick(now)
 		m.gwTick(now, out)
 		m.mcastTick(now)
+		m.idTick(now, out)
+	} else {
+		m.idNext(now, out)
 	}
 }
 
@@ -230,6 +237,7 @@ func (m *Mesh) routeChanged(now mono.Time, o *Originator, old, new *Neighbour, o
 		out.Events = append(out.Events, ev)
 	}
 	m.stats.routeChanges++
+	m.idTell(now, o, false, out)
 }
 
 // originatorGone forgets what belongs to o before it leaves the table.
@@ -238,6 +246,7 @@ func (m *Mesh) originatorGone(now mono.Time, o *Originator, out *Out) {
 	m.fragOriginatorGone(o, out)
 	m.gwOriginatorGone(now, o, out)
 	m.mcastOriginatorGone(o)
+	m.idOriginatorGone(o, out)
 	out.Events = append(out.Events, Event{Kind: EventGone, Orig: o.MAC})
 }
 

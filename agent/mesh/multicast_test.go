@@ -338,13 +338,13 @@ func TestGoldenMulticastFlags(t *testing.T) {
 	}
 	s := newStand(t, 1, Seqnos{}, nil)
 	want := []byte{6, 2, 0, 4, 0x26, 0, 0, 0}
-	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen); !bytes.Contains(b, want) {
+	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen, &s.out); !bytes.Contains(b, want) {
 		t.Errorf("containers %x, want %x in them", b, want)
 	}
 	s.m.SetMeshIface(s.now, MeshIfaceConfig{Name: "bat0", MAC: standMAC, MTU: 1500, Bridged: true}, &s.out)
 	s.iface(0, hardMAC(1, 0), 1279, false)
 	want[4] = 7
-	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen); !bytes.Contains(b, want) {
+	if b := s.m.appendTVLVs(s.now, nil, batman.OGMLen, &s.out); !bytes.Contains(b, want) {
 		t.Errorf("bridged, short link: containers %x, want %x in them", b, want)
 	}
 	if f := s.m.Status(s.now).McastFlags; f != 7 {

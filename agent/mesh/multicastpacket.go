@@ -123,6 +123,10 @@ func (m *Mesh) rxMulticast(now mono.Time, r rx, b *pkt.Buf, out *Out) {
 	m.stats.mcastRxLocal++
 	m.stats.mcastRxLocalBytes += uint64(len(frame))
 	b.Pull(b.Len() - len(frame))
+	if !m.idFrame(f, nil) {
+		m.dropOn(r.hi, b, dropUnsigned, out)
+		return
+	}
 	m.receive(now, r, f, batman.TypeMulticast, nil, b, out)
 }
 

@@ -50,11 +50,18 @@ func (o *ivOrig) echoOf(hi *HardIface) *window {
 // kernel does so one interval earlier and announces the client that much
 // later. Source: batman-adv bat_iv_ogm.c, batadv_iv_ogm_schedule_buff.
 func (m *Mesh) sendOwn(now mono.Time, hi *HardIface, out *Out) {
+	if m.idHold(now, hi) {
+		hi.iv.sendAt = mono.Min(hi.idHold, now.Add(holdStep))
+		m.idSignRecord(now, out)
+		return
+	}
 	o := batman.OGM{TTL: 2, Seqno: hi.iv.seqno, Orig: hi.MAC, Prev: hi.MAC, TQ: batman.MaxTQ}
 	p := append(m.routing.tvlvs[:0], make([]byte, batman.OGMLen)...)
 	if hi == m.primary {
 		o.TTL = batman.TTL
-		p = m.appendTVLVs(now, p, batman.OGMLen)
+		p = m.appendTVLVs(now, p, batman.OGMLen, out)
+	} else {
+		p = m.idAppendSecond(p, hi)
 	}
 	m.routing.tvlvs = p
 	o.TVLVLen = uint16(len(p) - batman.OGMLen)
@@ -72,6 +79,7 @@ func (m *Mesh) sendOwn(now mono.Time, hi *HardIface, out *Out) {
 			n.iv.echo[hi.index] <<= 1
 		}
 	}
+	m.idSignRecord(now, out)
 }
 
 func (m *Mesh) routingInit(now mono.Time, s Seqnos) {

@@ -74,7 +74,12 @@ func (m *Mesh) sendOGM2(now mono.Time, out *Out) {
 	if m.primary == nil {
 		return
 	}
-	tvlvs := m.appendTVLVs(now, m.routing.tvlvs[:0], batman.OGM2Len)
+	if m.idHold(now, m.primary) {
+		v.sendAt = mono.Min(m.primary.idHold, now.Add(holdStep))
+		m.idSignRecord(now, out)
+		return
+	}
+	tvlvs := m.appendTVLVs(now, m.routing.tvlvs[:0], batman.OGM2Len, out)
 	m.routing.tvlvs = tvlvs
 	o := batman.OGM2{TTL: batman.TTL, Seqno: v.seqno, Orig: m.self(), Throughput: throughputMax}
 	v.seqno++
@@ -83,6 +88,7 @@ func (m *Mesh) sendOGM2(now mono.Time, out *Out) {
 			m.queueOGM2(now, hi, o, tvlvs, out)
 		}
 	}
+	m.idSignRecord(now, out)
 }
 
 // rxOGM2 takes a frame of OGMs. The type byte tells padding from another OGM.
@@ -104,14 +110,14 @@ func (m *Mesh) rxOGM2(now mono.Time, r rx, p []byte, out *Out) {
 			m.countOn(r.hi, dropMalformed)
 			return
 		}
-		m.processOGM2(now, r, hn, o, tvlvs, out)
+		m.processOGM2(now, r, hn, o, p[:size], tvlvs, out)
 		p = p[size:]
 	}
 }
 
 // processOGM2 takes one OGM. Its throughput becomes that of the path: the
 // least of what it says and of the link that it came by.
-func (m *Mesh) processOGM2(now mono.Time, r rx, hn *HardNeigh, p batman.OGM2, tvlvs []byte, out *Out) {
+func (m *Mesh) processOGM2(now mono.Time, r rx, hn *HardNeigh, p batman.OGM2, raw, tvlvs []byte, out *Out) {
 	switch {
 	case !p.Orig.IsStation():
 		m.countOn(r.hi, dropMalformed)
@@ -122,10 +128,15 @@ func (m *Mesh) processOGM2(now mono.Time, r rx, hn *HardNeigh, p batman.OGM2, tv
 		m.countOn(r.hi, dropOGM)
 		return
 	}
+	id, ok := m.idOGM(now, r, p.Orig, p.Seqno, raw, tvlvs, out)
+	if !ok {
+		return
+	}
 	o := m.obtain(now, p.Orig, r.src, out)
 	if o == nil {
 		return
 	}
+	m.idTaken(now, r, o, p.Seqno, id, out)
 	n := o.way(r.src, r.hi)
 	if n == nil {
 		if n = m.addWay(now, o, r.src, r.hi); n == nil {

@@ -55,10 +55,15 @@ func (m *Mesh) processOGM(now mono.Time, r rx, p ogmIn, out *Out) {
 		m.countOn(r.hi, dropNotBest)
 		return
 	}
+	id, ok := m.idOGM(now, r, p.Orig, p.Seqno, p.raw, p.tvlvs(), out)
+	if !ok {
+		return
+	}
 	o := m.obtain(now, p.Orig, r.src, out)
 	if o == nil {
 		return
 	}
+	m.idTaken(now, r, o, p.Seqno, id, out)
 	if r.src == p.Orig && !o.limits.direct.take(now, directTime, directBurst) {
 		m.countOn(r.hi, dropRateLimit)
 		return

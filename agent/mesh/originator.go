@@ -24,6 +24,7 @@ type Originator struct {
 	gw    batman.Gateway
 	dat   datOrig
 	mcast mcastOrig
+	id    idOrig // identity.go
 }
 
 // Neighbour is one way to an originator: through the station MAC, heard on hi.

@@ -3,6 +3,7 @@ package mesh
 import (
 	"slices"
 
+	"github.com/meshagent/meshagent/agent/identity"
 	"github.com/meshagent/meshagent/agent/mono"
 )
 
@@ -49,5 +50,29 @@ func (m *Mesh) wayStatus(now mono.Time, n *Neighbour, best bool) OriginatorStatu
 	} else {
 		r.TQ = uint8(q)
 	}
+	m.idStatus(now, n.orig, &r)
 	return r
+}
+
+// idStatus adds what is known of the identity of o.
+func (m *Mesh) idStatus(now mono.Time, o *Originator, r *OriginatorStatus) {
+	r.Identity = "-"
+	if m.id.self == nil {
+		return
+	}
+	if o.id.seen && now.Sub(o.id.at) < pendingTime {
+		r.Identity = "pending"
+	}
+	if n := m.id.known.Node(now, o.MAC); n != nil {
+		r.Key, r.IP, r.Uplink, r.Alive = n.Key, n.IP, n.Flags&identity.FlagUplink != 0, n.Alive()
+		r.Identity = n.IP.String()
+	}
+	switch m.id.known.State(now, o.MAC) {
+	case identity.StateForged:
+		r.Identity = "forged"
+	case identity.StateStripped:
+		r.Identity = "stripped"
+	case identity.StateConflict:
+		r.Identity = "conflict"
+	}
 }

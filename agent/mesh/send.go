@@ -21,7 +21,11 @@ func (m *Mesh) transmit(hi *HardIface, dst batman.MAC, b *pkt.Buf, out *Out) {
 // sendTo sends the unicast-class packet b to o by the route for packets that
 // came in on via (nil: local traffic), in fragments if it is too long for the
 // link. It takes b. Source: batman-adv send.c, batadv_send_skb_to_orig.
-func (m *Mesh) sendTo(_ mono.Time, o *Originator, via *HardIface, b *pkt.Buf, out *Out) {
+func (m *Mesh) sendTo(now mono.Time, o *Originator, via *HardIface, b *pkt.Buf, out *Out) {
+	if via == nil {
+		m.sendOn(o, m.localHop(now, o), b, out)
+		return
+	}
 	m.sendOn(o, m.nextHop(o, via), b, out)
 }
 
@@ -56,8 +60,8 @@ func (m *Mesh) sendOn(o *Originator, n *Neighbour, b *pkt.Buf, out *Out) bool {
 
 // sendBig is sendTo for a packet of this node that is longer than a buffer; p
 // is not kept.
-func (m *Mesh) sendBig(_ mono.Time, o *Originator, p []byte, out *Out) {
-	n := m.nextHop(o, nil)
+func (m *Mesh) sendBig(now mono.Time, o *Originator, p []byte, out *Out) {
+	n := m.localHop(now, o)
 	switch {
 	case n == nil:
 		m.drops[dropNoRoute]++

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
 )
 
@@ -68,6 +69,14 @@ type OriginatorStatus struct {
 	Throughput uint32        `json:"throughput"` // V: units of 100 kbit/s
 	Next       batman.MAC    `json:"next"`
 	Iface      string        `json:"iface"`
+	// Identity is the overlay address of a verified node, "-", "pending",
+	// "forged", "stripped" or "conflict"; Key and IP are those of the node that
+	// is verified all the same.
+	Identity string    `json:"identity"`
+	Key      cjdns.Key `json:"-"`
+	IP       cjdns.IP  `json:"-"`
+	Uplink   bool      `json:"uplink,omitempty"`
+	Alive    bool      `json:"alive,omitempty"`
 }
 
 // LocalStatus is a client of this node (batctl tl). Flags: 'R'oaming,
@@ -150,6 +159,8 @@ type stats struct {
 	mcastRx, mcastRxBytes, mcastRxLocal, mcastRxLocalBytes          uint64
 	mcastFwd, mcastFwdBytes                                         uint64
 	routeChanges                                                    uint64
+	idChecked, idBad, idSigned, idHashes                            uint64
+	overlayTx, overlayTxBytes, overlayRx, overlayRxBytes, avoided   uint64
 }
 
 // Status returns everything, sorted by address.
@@ -205,5 +216,8 @@ func (m *Mesh) counters() map[string]uint64 {
 		"mcast_fwd": s.mcastFwd, "mcast_fwd_bytes": s.mcastFwdBytes,
 		"dat_get_tx": s.datGetTx, "dat_get_rx": s.datGetRx, "dat_put_tx": s.datPutTx, "dat_put_rx": s.datPutRx,
 		"dat_cached_reply_tx": s.datCachedReplyTx,
+		"identity_checked":    s.idChecked, "identity_bad": s.idBad, "identity_signed": s.idSigned, "identity_hashes": s.idHashes,
+		"overlay_tx": s.overlayTx, "overlay_tx_bytes": s.overlayTxBytes, "overlay_rx": s.overlayRx, "overlay_rx_bytes": s.overlayRxBytes,
+		"overlay_avoided": s.avoided,
 	}
 }

@@ -75,7 +75,8 @@ func (e *ttEntry) roaming() bool {
 // ttBest returns the place to send to: one that the client did not leave, then
 // one that speaks, then the best way, then the newest. The module does not look
 // at silence: for 200 s it sends to the best of two gateways of a LAN although
-// that one is dead and the other is not.
+// that one is dead and the other is not. What a verified node says of its
+// clients goes before what anybody may have said.
 func (m *Mesh) ttBest(e *ttEntry) *ttPlace {
 	if len(e.places) == 1 {
 		return &e.places[0]
@@ -89,11 +90,12 @@ func (m *Mesh) ttBest(e *ttEntry) *ttPlace {
 	for i := range e.places {
 		p := &e.places[i]
 		q := uint64(m.metric(p.orig))
+		q |= m.idRank(p.orig) << 32
 		if heard.Sub(p.orig.lastSeen) <= ttSilent {
-			q |= 1 << 32
+			q |= 1 << 34
 		}
 		if p.state&placeLeft == 0 {
-			q |= 1 << 33
+			q |= 1 << 35
 		}
 		if best == nil || q > metric || q == metric && p.at > best.at {
 			best, metric = p, q

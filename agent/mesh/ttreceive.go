@@ -74,6 +74,7 @@ func (m *Mesh) ttApply(now mono.Time, o *Originator, changes batman.TTEntries, t
 	if n := changes.Len(); n <= ttDiffMax {
 		s.diff = append(s.diff, changes[:n*batman.TTEntryLen]...)
 	}
+	m.idDigest(o)
 }
 
 // ttReplace makes version ttvn of o's table out of all its entries.
@@ -98,6 +99,7 @@ func (m *Mesh) ttReplace(now mono.Time, o *Originator, all batman.TTEntries, ttv
 		}
 	}
 	s.known, s.ttvn, s.diff = true, ttvn, nil
+	m.idDigest(o)
 }
 
 // ttChange applies one change of o's table.
@@ -165,7 +167,7 @@ func (m *Mesh) ttTold(now mono.Time, o *Originator, k ttKey, flags, ttvn uint8, 
 	if state&placeLeft == 0 {
 		m.ttOusts(e, o)
 		if !k.mac.IsMulticast() {
-			m.ttLost(e, o, false, out)
+			m.ttLost(now, e, o, false, out)
 		}
 	}
 }
@@ -182,9 +184,9 @@ func (m *Mesh) ttOusts(e *ttEntry, o *Originator) {
 
 // ttLost takes the client of e out of the local table, as it is behind o now.
 // The mesh interface's own MAC stays: somebody else uses it.
-func (m *Mesh) ttLost(e *ttEntry, o *Originator, roamed bool, out *Out) {
+func (m *Mesh) ttLost(now mono.Time, e *ttEntry, o *Originator, roamed bool, out *Out) {
 	c := m.tt.local[e.ttKey]
-	if c == nil || c.gone && (c.roamed || !roamed) {
+	if c == nil || c.gone && (c.roamed || !roamed) || m.idKeeps(now, c, o) {
 		return
 	}
 	if c.mac == m.meshIf.MAC {

@@ -66,7 +66,11 @@ func (m *Mesh) ttClaim(now mono.Time, k ttKey, out *Out) {
 		}
 		if m.primary != nil && m.ttMayRoam(now, k) {
 			m.stats.ttRoamTx++
-			m.ttSend(now, m.self(), p.orig, batman.AppendRoam(nil, batman.Roam{Client: k.mac, VID: k.vid}), out)
+			if m.idNode(p.orig) != nil {
+				m.idRoam(now, p.orig, k, out)
+			} else {
+				m.ttSend(now, m.self(), p.orig, batman.AppendRoam(nil, batman.Roam{Client: k.mac, VID: k.vid}), out)
+			}
 		}
 		out.Events = append(out.Events, Event{Kind: EventRoamed, Orig: p.orig.MAC, Client: k.mac, VID: k.vid})
 		if p.state&placeTold == 0 {
@@ -76,6 +80,22 @@ func (m *Mesh) ttClaim(now mono.Time, k ttKey, out *Out) {
 		p.state |= placeLeft
 		p.at = now
 	}
+}
+
+// ttRoamTVLV takes an unsigned announcement of src. One in the name of a
+// verified node is not its own: agents sign them.
+func (m *Mesh) ttRoamTVLV(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
+	if o := m.originator(src); o != nil && m.id.self != nil {
+		switch {
+		case m.idNode(o) != nil:
+			m.drops[dropForgedRoam]++
+			return
+		case !m.idAllows(o):
+			m.drops[dropUnsigned]++
+			return
+		}
+	}
+	m.ttRoam(now, src, r, out)
 }
 
 // ttRoam takes an announcement of src that a client is behind it now. Source:
@@ -119,7 +139,7 @@ func (m *Mesh) ttRoam(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
 	}
 	for i := len(e.places) - 1; i >= 0; i-- {
 		switch q := &e.places[i]; {
-		case q.orig == o:
+		case q.orig == o, m.idOwner(now, q, o):
 		case q.state&placeTold == 0:
 			m.ttCut(e, q.orig)
 		default:
@@ -127,7 +147,7 @@ func (m *Mesh) ttRoam(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
 			q.at = now
 		}
 	}
-	m.ttLost(e, o, true, out)
+	m.ttLost(now, e, o, true, out)
 }
 
 // ttTemp notes a client of o that was seen before o announced it ("speedy

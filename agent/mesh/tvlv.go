@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/identity"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -9,15 +10,16 @@ import (
 // appendTVLVs appends this node's containers for its next OGM, whose header
 // has header bytes. The whole stays within batman.MaxOGM: the translation
 // table, which comes last here, leaves out what does not fit.
-func (m *Mesh) appendTVLVs(now mono.Time, dst []byte, header int) []byte {
+func (m *Mesh) appendTVLVs(now mono.Time, dst []byte, header int, out *Out) []byte {
 	start := len(dst)
-	if m.cfg.GWMode == GWServer {
-		dst = batman.AppendGateway(dst, batman.Gateway{Down: m.cfg.GWDown, Up: m.cfg.GWUp})
+	if g := m.gwOwn(); g.Down != 0 {
+		dst = batman.AppendGateway(dst, g)
 	}
 	if m.cfg.DAT {
 		dst = batman.AppendTVLV(dst, batman.TVLVDAT, batman.VersionDAT, 0)
 	}
 	dst = m.mcastAppend(dst)
+	dst = m.idAppend(now, dst, batman.MaxOGM-header-(len(dst)-start), out)
 	return m.ttAppend(now, dst, batman.MaxOGM-header-(len(dst)-start))
 }
 
@@ -27,7 +29,11 @@ func (m *Mesh) ogmTVLVs(now mono.Time, o *Originator, b []byte, out *Out) {
 	if len(b) == 0 && m.cfg.Algo == BatmanIV {
 		return
 	}
+	if !m.idAllows(o) {
+		return
+	}
 	var gw batman.Gateway
+	var id identity.Container
 	var dat, mcast bool
 	var mcastFlags uint8
 	for len(b) > 0 {
@@ -49,9 +55,11 @@ func (m *Mesh) ogmTVLVs(now mono.Time, o *Originator, b []byte, out *Out) {
 			}
 		case t.Type == batman.TVLVTT && t.Version == batman.VersionTT:
 			m.ttOGM(now, o, t.Value, out)
+		case t.Type == batman.TVLVType(m.cfg.containerType()) && t.Version == identity.TVLVVersion:
+			id, _ = identity.ParseContainer(t.Value)
 		}
 	}
-	m.gwOGM(now, o, gw, out)
+	m.gwOGM(now, o, m.idGateway(o, gw, id), out)
 	m.datOGM(o, dat)
 	m.mcastOGM(o, mcast, mcastFlags)
 }
@@ -100,7 +108,7 @@ func (m *Mesh) unicastTVLVs(now mono.Time, u batman.UnicastTVLV, b []byte, out *
 			}
 		case t.Type == batman.TVLVRoam && t.Version == batman.VersionRoam && mine:
 			if r, err := batman.ParseRoam(t.Value); err == nil {
-				m.ttRoam(now, u.Src, r, out)
+				m.ttRoamTVLV(now, u.Src, r, out)
 			}
 		}
 	}

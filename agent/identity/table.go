@@ -1,0 +1,434 @@
+package identity
+
+import (
+	"slices"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/mono"
+)
+
+// Limits and times of the table.
+const (
+	// MaxPeers is how many addresses of hard interfaces there may be with a
+	// verified claim.
+	MaxPeers = 4096
+	// restTime is how long an address was silent at least before it makes room.
+	restTime = time.Minute
+	// A claim that was not heard for staleClaim gives way to another key;
+	// staleSecond is the same for the one that is not believed.
+	staleClaim  = 10 * time.Second
+	staleSecond = time.Minute
+	// An address is protected against OGMs without identity for as long as it
+	// had one, within these bounds: the upper one is three lifetimes.
+	protectMin   = 10 * time.Second
+	protectTimes = 3
+	// showTime is how long an attack is shown.
+	showTime = time.Minute
+	// lowerTime is how long an answered challenge excuses a lower boot counter.
+	lowerTime = time.Minute
+)
+
+// Table is what is known of the identities of others.
+type Table struct {
+	a     cjdns.VerifyKey // this node's own: records by it are nobody else's
+	peers map[batman.MAC]*Peer
+	list  []*Peer // the same
+	nodes map[nodeKey]*Node
+	queue queue
+}
+
+// nodeKey names a node: one key may be on several primary addresses.
+type nodeKey struct {
+	y   cjdns.VerifyKey // without the sign
+	mac batman.MAC
+}
+
+func keyOf(a cjdns.VerifyKey, mac batman.MAC) nodeKey {
+	a[31] &= 0x7f
+	return nodeKey{a, mac}
+}
+
+// Node is a node whose record was verified.
+type Node struct {
+	Record
+	ID     ID
+	Key    cjdns.Key
+	IP     cjdns.IP
+	points int // addresses that it claims
+
+	answered bool // a challenge, in this boot
+	standing int  // sessions of the overlay
+	nonce    Nonce
+	nonceAt  mono.Time
+	asked    bool // nonce is worth something
+
+	lower   uint32 // boot of an answered challenge
+	lowerAt mono.Time
+	lowered bool
+
+	roamed bool // a roaming packet of this boot came
+	roam   uint32
+}
+
+// Alive reports whether the node answered something that was never sent
+// before.
+func (n *Node) Alive() bool { return n.answered || n.standing > 0 }
+
+// Peer is an address of a hard interface that records claim. Two at most are
+// heeded.
+type Peer struct {
+	MAC    batman.MAC
+	claims []claim
+	cur    int // the one that is believed
+	made   mono.Time
+
+	forged, stripped, conflict hit
+}
+
+// hit is when something was seen last.
+type hit struct {
+	at mono.Time
+	ok bool
+}
+
+func (h *hit) see(now mono.Time)        { h.at, h.ok = now, true }
+func (h hit) recent(now mono.Time) bool { return h.ok && now.Sub(h.at) < showTime }
+
+// claim is a node's claim of an address.
+type claim struct {
+	node   *Node
+	chains [2]follow // in use, and the other one
+	links  [2]link
+
+	begun   bool      // an OGM of it was taken since it is believed
+	heard   bool      // an element came
+	since   mono.Time // when it was first heard
+	lastNew mono.Time // when it last sent an element that was new
+}
+
+// NewTable makes an empty table. a is this node's own key.
+func NewTable(a cjdns.VerifyKey) *Table {
+	return &Table{a: a, peers: map[batman.MAC]*Peer{}, nodes: map[nodeKey]*Node{}}
+}
+
+// claimOf returns the index of the claim by a; -1 if there is none.
+func (p *Peer) claimOf(a *cjdns.VerifyKey) int {
+	for i := range p.claims {
+		if p.claims[i].node.A.SameNode(*a) {
+			return i
+		}
+	}
+	return -1
+}
+
+// protect is how long c's address is protected after its last element.
+func (c *claim) protect() time.Duration {
+	return min(max(c.lastNew.Sub(c.since), protectMin), protectTimes*time.Duration(c.node.life())*time.Second)
+}
+
+// trusted reports whether p's address belongs to somebody: OGMs that do not
+// fit are refused.
+func (p *Peer) trusted(now mono.Time) bool {
+	if len(p.claims) == 0 {
+		return false
+	}
+	c := &p.claims[p.cur]
+	return c.heard && now.Sub(c.lastNew) < c.protect()
+}
+
+// Node returns the node that an address belongs to now; nil if that is not
+// known.
+func (t *Table) Node(now mono.Time, mac batman.MAC) *Node {
+	if p := t.peers[mac]; p != nil && p.trusted(now) && p.claims[p.cur].begun {
+		return p.claims[p.cur].node
+	}
+	return nil
+}
+
+// State is what is shown of an address.
+type State uint8
+
+// States.
+const (
+	StateNone     State = iota // unsigned, as far as the table knows
+	StateVerified              // the newest OGM fitted
+	StateForged                // somebody sends OGMs that do not fit
+	StateStripped              // the same, without a container
+	StateConflict              // two keys claim it
+)
+
+// State returns it.
+func (t *Table) State(now mono.Time, mac batman.MAC) State {
+	p := t.peers[mac]
+	switch {
+	case p == nil || !p.trusted(now):
+		return StateNone
+	case p.conflict.recent(now):
+		return StateConflict
+	case p.forged.recent(now):
+		return StateForged
+	case p.stripped.recent(now):
+		return StateStripped
+	}
+	return StateVerified
+}
+
+// SetStanding tells whether a session with a key stands, whose node is at mac.
+func (t *Table) SetStanding(key cjdns.Key, mac batman.MAC, up bool) {
+	p := t.peers[mac]
+	if p == nil {
+		return
+	}
+	for i := range p.claims {
+		if n := p.claims[i].node; n.Key == key {
+			if up {
+				n.standing++
+			} else {
+				n.standing = max(0, n.standing-1)
+			}
+		}
+	}
+}
+
+// install makes a verified record count. It returns what is to be told, and
+// nil if the record is old by now or there is no room.
+func (t *Table) install(now mono.Time, r *Record, id ID, key cjdns.Key, ip cjdns.IP) (n *Node, text string) {
+	k := keyOf(r.A, r.MAC())
+	n = t.nodes[k]
+	switch {
+	case n == nil:
+		if n, text = t.addNode(now, k, r); n == nil {
+			return nil, text
+		}
+	case r.Newer(&n.Record):
+	case r.Boot < n.Boot && n.lowered && n.lower == r.Boot && now.Sub(n.lowerAt) < lowerTime:
+	default:
+		return nil, ""
+	}
+	if r.Boot != n.Boot || n.lowered {
+		n.answered, n.roamed, n.lowered = false, false, false
+		t.forgetChains(n)
+	}
+	n.Record, n.ID, n.Key, n.IP = *r, id, key, ip
+	for i := range r.Points[:r.N] {
+		if clash := t.addPoint(now, n, &r.Points[i]); clash && text == "" {
+			text = "two keys claim " + r.Points[i].MAC.String()
+		}
+	}
+	t.dropPoints(n)
+	if n.points == 0 {
+		delete(t.nodes, k)
+		return nil, text
+	}
+	return n, text
+}
+
+// addNode makes the entry of a node that is not known yet.
+func (t *Table) addNode(now mono.Time, k nodeKey, r *Record) (*Node, string) {
+	if t.peers[k.mac] == nil && !t.room(now) {
+		return nil, ""
+	}
+	text := ""
+	for _, p := range t.list { // one key on two addresses
+		if len(p.claims) == 0 {
+			continue
+		}
+		n := p.claims[p.cur].node
+		if p.MAC == n.MAC() && n.A.SameNode(r.A) && p.trusted(now) && now.Sub(p.claims[p.cur].lastNew) < restTime && !r.has(p.MAC) && !n.has(k.mac) {
+			text = "one key on " + p.MAC.String() + " and " + k.mac.String() + ": a copied key, or an address that changed"
+		}
+	}
+	n := &Node{Record: *r}
+	t.nodes[k] = n
+	return n, text
+}
+
+// has reports whether the record names an address.
+func (r *Record) has(mac batman.MAC) bool {
+	for i := range r.Points[:r.N] {
+		if r.Points[i].MAC == mac {
+			return true
+		}
+	}
+	return false
+}
+
+// addPoint makes n claim the address of p, and follow its chain. clash: the
+// address has another key already.
+func (t *Table) addPoint(now mono.Time, n *Node, pt *Point) (clash bool) {
+	p := t.peers[pt.MAC]
+	if p == nil {
+		if !t.room(now) {
+			return false
+		}
+		p = &Peer{MAC: pt.MAC, made: now}
+		t.peers[pt.MAC] = p
+		t.list = append(t.list, p)
+	}
+	i := p.claimOf(&n.A)
+	switch {
+	case i >= 0:
+		if old := p.claims[i].node; old != n { // the same key under another primary address
+			if !n.Newer(&old.Record) {
+				return false
+			}
+			t.unclaim(old)
+			p.claims[i].node = n
+			n.points++
+		}
+	case len(p.claims) < 2:
+		p.claims = append(p.claims, claim{node: n})
+		i = len(p.claims) - 1
+		n.points++
+		clash = i > 0
+	default:
+		other := 1 - p.cur
+		if c := &p.claims[other]; c.heard && now.Sub(c.lastNew) < staleSecond {
+			return true
+		}
+		t.unclaim(p.claims[other].node)
+		p.claims[other] = claim{node: n}
+		i, clash = other, true
+		n.points++
+	}
+	p.claims[i].point(pt)
+	return clash
+}
+
+// point goes on, or begins, with a chain.
+func (c *claim) point(pt *Point) {
+	for i := range c.chains {
+		if f := &c.chains[i]; f.have && f.id == pt.Chain {
+			switch ahead := int32(pt.Seqno-f.newest) > 0; {
+			case ahead && f.started():
+				f.jump(pt)
+			case ahead:
+				*f = newFollow(pt)
+			}
+			return
+		}
+	}
+	i := 0
+	if c.chains[0].have {
+		i = 1
+	}
+	c.chains[i], c.links[i] = newFollow(pt), newLink(&c.node.A, pt.MAC, pt.Chain)
+}
+
+// unclaim notes that a claim of n is gone.
+func (t *Table) unclaim(n *Node) {
+	if n.points--; n.points == 0 {
+		delete(t.nodes, keyOf(n.A, n.MAC()))
+	}
+}
+
+// forgetChains makes n's chains begin anew.
+func (t *Table) forgetChains(n *Node) {
+	for i := range n.Points[:n.N] {
+		if p := t.peers[n.Points[i].MAC]; p != nil {
+			for j := range p.claims {
+				if c := &p.claims[j]; c.node == n {
+					c.chains, c.begun = [2]follow{}, false
+				}
+			}
+		}
+	}
+}
+
+// dropPoints takes n's claims of addresses away that its record does not name
+// any more.
+func (t *Table) dropPoints(n *Node) {
+	if n.points <= n.distinct() {
+		return
+	}
+	for _, p := range t.list {
+		if n.has(p.MAC) {
+			continue
+		}
+		for i := len(p.claims) - 1; i >= 0; i-- {
+			if p.claims[i].node == n {
+				p.claims = slices.Delete(p.claims, i, i+1)
+				n.points--
+				p.cur = 0
+			}
+		}
+	}
+	t.sweep()
+}
+
+// distinct returns how many addresses the record names.
+func (r *Record) distinct() (count int) {
+	for i := range r.Points[:r.N] {
+		if !(&Record{Points: r.Points, N: i}).has(r.Points[i].MAC) {
+			count++
+		}
+	}
+	return count
+}
+
+// sweep removes addresses that nobody claims.
+func (t *Table) sweep() {
+	t.list = slices.DeleteFunc(t.list, func(p *Peer) bool {
+		if len(p.claims) == 0 {
+			delete(t.peers, p.MAC)
+		}
+		return len(p.claims) == 0
+	})
+}
+
+// room reports whether there may be one more address. If the table is full,
+// the one that was silent for longest makes room.
+func (t *Table) room(now mono.Time) bool {
+	if len(t.list) < MaxPeers {
+		return true
+	}
+	var old *Peer
+	for _, p := range t.list {
+		if old == nil || p.last() < old.last() {
+			old = p
+		}
+	}
+	if now.Sub(old.last()) < restTime {
+		return false
+	}
+	t.remove(old)
+	return true
+}
+
+// last is when p was heard last, or else made.
+func (p *Peer) last() mono.Time {
+	at := p.made
+	for i := range p.claims {
+		at = max(at, p.claims[i].lastNew)
+	}
+	return at
+}
+
+func (t *Table) remove(p *Peer) {
+	for i := range p.claims {
+		t.unclaim(p.claims[i].node)
+	}
+	p.claims = nil
+	delete(t.peers, p.MAC)
+	if i := slices.Index(t.list, p); i >= 0 {
+		t.list = slices.Delete(t.list, i, i+1)
+	}
+}
+
+// Tick forgets what nobody needs any more; call it once a second.
+func (t *Table) Tick(now mono.Time) (lost []Held) {
+	for i := len(t.list) - 1; i >= 0; i-- {
+		p := t.list[i]
+		for j := range p.claims {
+			if c := &p.claims[j]; c.heard && p.MAC == c.node.MAC() && now.Sub(c.lastNew) >= restTime {
+				c.node.answered = false
+			}
+		}
+		if !p.trusted(now) && now.Sub(p.last()) >= restTime {
+			t.remove(p)
+		}
+	}
+	return t.queue.expire(now)
+}
