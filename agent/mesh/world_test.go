@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
 )
@@ -34,6 +35,8 @@ type world struct {
 	tap func(from *wnode, iface int, frame []byte)
 	// hops counts how often a client's frame, told by its bytes, left a node.
 	delay  time.Duration
+	// jobTime is how long a signature takes; below 0 none is ever done.
+	jobTime time.Duration
 	frames uint64
 	bytes  uint64
 }
@@ -61,6 +64,13 @@ type wnode struct {
 	evs  []Event
 	reps []Reply
 	off  bool
+
+	// With key the node is signed; see identity_test.go.
+	key     *cjdns.SigningKey
+	boots   uint32
+	jobs    []wjob
+	changes []NodeChange
+	overlay []string // frames from other nodes, with the sender in front
 }
 
 type flight struct {
@@ -114,7 +124,12 @@ func (n *wnode) boot(s Seqnos) {
 	for i := range seed {
 		seed[i] = byte(n.w.rng.Uint32())
 	}
-	n.m = New(Options{Config: n.cfg, Seqnos: s, Seed: seed}, n.w.now)
+	o := Options{Config: n.cfg, Seqnos: s, Seed: seed}
+	if n.key != nil {
+		n.boots++
+		o.Signer, o.Boot, n.jobs = n.key.Public(), n.boots, nil
+	}
+	n.m = New(o, n.w.now)
 	n.m.SetMeshIface(n.w.now, MeshIfaceConfig{Name: "bat0", MAC: n.mac, MTU: 1500}, &n.out)
 	n.iface(0, nil)
 }
@@ -168,6 +183,7 @@ func (n *wnode) drain() {
 	n.evs = append(n.evs, n.out.Events...)
 	n.reps = append(n.reps, n.out.Replies...)
 	n.out.Events, n.out.Replies = n.out.Events[:0], n.out.Replies[:0]
+	n.drainIdentity()
 }
 
 // air carries a frame to all that hear it and must take it.
@@ -214,7 +230,7 @@ func (w *world) run(d time.Duration) {
 		}
 		for _, n := range w.nodes {
 			if !n.off {
-				next = mono.Min(next, n.m.Deadline())
+				next = mono.Min(next, mono.Min(n.m.Deadline(), n.jobDue()))
 			}
 		}
 		w.now = max(w.now, next)
@@ -237,6 +253,9 @@ func (w *world) run(d time.Duration) {
 			if !n.off && n.m.Deadline() <= w.now {
 				n.m.Expire(w.now, &n.out)
 				n.drain()
+			}
+			if !n.off {
+				n.runJobs()
 			}
 		}
 	}
