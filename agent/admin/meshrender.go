@@ -44,7 +44,8 @@ func (s MeshStyle) header(w io.Writer, i MeshInfo, extra, columns string) {
 
 func (i MeshInfo) isV() bool { return i.Algo == mesh.BatmanV.String() }
 
-// WriteMeshOriginators prints batctl originators.
+// WriteMeshOriginators prints batctl originators, and behind the best way of
+// each the identity of the node.
 func WriteMeshOriginators(w io.Writer, i MeshInfo, rows []MeshOriginator, s MeshStyle) {
 	columns := "   Originator        last-seen (#/255) Nexthop           [outgoingIF]"
 	if i.isV() {
@@ -59,7 +60,11 @@ func WriteMeshOriginators(w io.Writer, i MeshInfo, rows []MeshOriginator, s Mesh
 		case r.TQ != nil:
 			metric = fmt.Sprintf("  (%3d)", *r.TQ)
 		}
-		fmt.Fprintf(w, " %s %s %s %s %s [%10s]\n", star(r.Best), s.name(r.Orig), seen(r.LastSeen), metric, s.name(r.Neigh), clean(r.HardName))
+		identity := ""
+		if r.Identity != "" {
+			identity = " " + clean(r.Identity)
+		}
+		fmt.Fprintf(w, " %s %s %s %s %s [%10s]%s\n", star(r.Best), s.name(r.Orig), seen(r.LastSeen), metric, s.name(r.Neigh), clean(r.HardName), identity)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mesh"
 )
 
@@ -35,9 +36,9 @@ func sampleMesh() mesh.Status {
 		},
 		Neighbours: []mesh.NeighbourStatus{{MAC: v("02:00"), Iface: "eth0", LastSeen: 272 * time.Millisecond, TQ: 255, Throughput: 10000}},
 		Originators: []mesh.OriginatorStatus{
-			{MAC: v("02:00"), Best: true, LastSeen: 200 * time.Millisecond, TQ: 255, Throughput: 10000, Next: v("02:00"), Iface: "eth0"},
-			{MAC: v("03:00"), Best: true, LastSeen: 100_312 * time.Millisecond, TQ: 24, Throughput: 8823, Next: v("02:00"), Iface: "eth0"},
-			{MAC: v("03:00"), LastSeen: 312 * time.Millisecond, TQ: 3, Throughput: 1, Next: v("03:00"), Iface: "wlan9"},
+			{MAC: v("02:00"), Best: true, LastSeen: 200 * time.Millisecond, TQ: 255, Throughput: 10000, Next: v("02:00"), Iface: "eth0", Identity: "fc00:0000:0000:0000:0000:0000:0000:0001"},
+			{MAC: v("03:00"), Best: true, LastSeen: 100_312 * time.Millisecond, TQ: 24, Throughput: 8823, Next: v("02:00"), Iface: "eth0", Identity: "-", Key: cjdns.Key{1}, Alive: true, Uplink: true},
+			{MAC: v("03:00"), LastSeen: 312 * time.Millisecond, TQ: 3, Throughput: 1, Next: v("03:00"), Iface: "wlan9", Identity: "not shown"},
 		},
 		Local: []mesh.LocalStatus{
 			{MAC: mac("02:cc:00:00:00:01"), Flags: "......", LastSeen: 1924 * time.Millisecond, CRC: 0x762740d4},
@@ -103,15 +104,16 @@ func batctlTables(s mesh.Status, style MeshStyle) map[string]string {
 }
 
 // The lines are those that batctl printed in the rig, or are made of its
-// formats where the rig had no such entry.
+// formats where the rig had no such entry. Originators have the identity behind
+// them, which batctl does not know.
 func TestTablesAreThoseOfBatctl(t *testing.T) {
 	const head = "[B.A.T.M.A.N. adv 2024.2, MainIF/MAC: eth0/02:ba:00:00:01:00 (bat0/02:ba:00:00:01:ff BATMAN_IV)"
 	got := batctlTables(sampleMesh(), MeshStyle{})
 	for name, want := range map[string]string{
 		"o": head + `]
    Originator        last-seen (#/255) Nexthop           [outgoingIF]
- * 02:ba:00:00:02:00    0.200s   (255) 02:ba:00:00:02:00 [      eth0]
- * 02:ba:00:00:03:00  100.312s   ( 24) 02:ba:00:00:02:00 [      eth0]
+ * 02:ba:00:00:02:00    0.200s   (255) 02:ba:00:00:02:00 [      eth0] fc00:0000:0000:0000:0000:0000:0000:0001
+ * 02:ba:00:00:03:00  100.312s   ( 24) 02:ba:00:00:02:00 [      eth0] -
    02:ba:00:00:03:00    0.312s   (  3) 02:ba:00:00:03:00 [     wlan9]
 `,
 		"n": head + `]
@@ -172,8 +174,8 @@ func TestTablesOfBatmanV(t *testing.T) {
 	const head = "[B.A.T.M.A.N. adv 2024.2, MainIF/MAC: eth0/02:ba:00:00:01:00 (bat0/02:ba:00:00:01:ff BATMAN_V)]\n"
 	got := batctlTables(sampleMeshV(), MeshStyle{})
 	equal(t, got["o"], head+`   Originator        last-seen ( throughput)  Nexthop           [outgoingIF]
- * 02:ba:00:00:02:00    0.200s (     1000.0) 02:ba:00:00:02:00 [      eth0]
- * 02:ba:00:00:03:00  100.312s (      882.3) 02:ba:00:00:02:00 [      eth0]
+ * 02:ba:00:00:02:00    0.200s (     1000.0) 02:ba:00:00:02:00 [      eth0] fc00:0000:0000:0000:0000:0000:0000:0001
+ * 02:ba:00:00:03:00  100.312s (      882.3) 02:ba:00:00:02:00 [      eth0] -
    02:ba:00:00:03:00    0.312s (        0.1) 02:ba:00:00:03:00 [     wlan9]
 `)
 	equal(t, got["n"], head+`         Neighbor   last-seen      speed           IF
@@ -190,8 +192,8 @@ func TestMeshStyle(t *testing.T) {
 		return map[batman.MAC]string{v("02:00"): "roof", v("03:00"): "a_name_of_more_than_17"}[m]
 	}
 	equal(t, batctlTables(s, MeshStyle{Names: names, NoHeader: true})["o"], `
- *              roof    0.200s   (255)              roof [      eth0]
- * a_name_of_more_than_17  100.312s   ( 24)              roof [      eth0]
+ *              roof    0.200s   (255)              roof [      eth0] fc00:0000:0000:0000:0000:0000:0000:0001
+ * a_name_of_more_than_17  100.312s   ( 24)              roof [      eth0] -
    a_name_of_more_than_17    0.312s   (  3) a_name_of_more_than_17 [     wlan9]
 `)
 	s.Primary, s.PrimaryMAC, s.Originators = "", batman.MAC{}, nil
@@ -238,11 +240,11 @@ func TestMeshJSON(t *testing.T) {
 		want string
 	}{
 		{"originator", iv.originators()[0],
-			`{"hard_ifindex":2,"hard_ifname":"eth0","orig_address":"02:ba:00:00:02:00","best":true,"last_seen_msecs":200,"neigh_address":"02:ba:00:00:02:00","tq":255}`},
+			`{"hard_ifindex":2,"hard_ifname":"eth0","orig_address":"02:ba:00:00:02:00","best":true,"last_seen_msecs":200,"neigh_address":"02:ba:00:00:02:00","tq":255,"identity":"fc00:0000:0000:0000:0000:0000:0000:0001"}`},
 		{"not the best", iv.originators()[2],
 			`{"hard_ifname":"wlan9","orig_address":"02:ba:00:00:03:00","last_seen_msecs":312,"neigh_address":"02:ba:00:00:03:00","tq":3}`},
 		{"originator of V", five.originators()[1],
-			`{"hard_ifindex":2,"hard_ifname":"eth0","orig_address":"02:ba:00:00:03:00","best":true,"last_seen_msecs":100312,"neigh_address":"02:ba:00:00:02:00","throughput":882300}`},
+			`{"hard_ifindex":2,"hard_ifname":"eth0","orig_address":"02:ba:00:00:03:00","best":true,"last_seen_msecs":100312,"neigh_address":"02:ba:00:00:02:00","throughput":882300,"identity":"-","identity_key":"1000000000000000000000000000000000000000000000000000.k","identity_uplink":true,"identity_alive":true}`},
 		{"neighbour", iv.neighbours()[0], `{"hard_ifindex":2,"hard_ifname":"eth0","last_seen_msecs":272,"neigh_address":"02:ba:00:00:02:00"}`},
 		{"neighbour of V", five.neighbours()[0], `{"hard_ifindex":2,"hard_ifname":"eth0","last_seen_msecs":272,"neigh_address":"02:ba:00:00:02:00","throughput":1000000}`},
 		{"interface", iv.hardIfs()[0],

@@ -76,6 +76,14 @@ type MeshOriginator struct {
 	Neigh      batman.MAC `json:"neigh_address"`
 	TQ         *uint8     `json:"tq,omitempty"`         // BATMAN_IV
 	Throughput *uint64    `json:"throughput,omitempty"` // BATMAN_V, kbit/s
+	// What batctl does not have: the overlay address of a node whose identity
+	// is verified, "-", "pending", "forged", "stripped" or "conflict"; and of a
+	// verified one its key, whether it has a way out of the mesh, and whether it
+	// answered lately.
+	Identity string `json:"identity,omitempty"`
+	Key      string `json:"identity_key,omitempty"`
+	Uplink   bool   `json:"identity_uplink,omitempty"`
+	Alive    bool   `json:"identity_alive,omitempty"`
 }
 
 // MeshNeighbour is a station heard directly (neighbors_json).
@@ -256,6 +264,12 @@ func (v *meshView) originators() []MeshOriginator {
 	return rows(v.Originators, func(o mesh.OriginatorStatus) MeshOriginator {
 		r := MeshOriginator{HardIndex: v.index(o.Iface), HardName: o.Iface, Orig: o.MAC, Best: o.Best, LastSeen: ms(o.LastSeen), Neigh: o.Next}
 		r.TQ, r.Throughput = v.metric(o.TQ, o.Throughput)
+		if o.Best {
+			r.Identity, r.Uplink, r.Alive = o.Identity, o.Uplink, o.Alive
+		}
+		if o.Best && !o.Key.IsZero() {
+			r.Key = o.Key.String()
+		}
 		return r
 	})
 }

@@ -116,6 +116,8 @@ func meshText(e mesh.Event) (kind config.MeshLog, text string, trouble bool) {
 		return config.MeshLogBLA, fmt.Sprintf("bridge loop: our own loop detection frame came back over the mesh%s; the LANs of two nodes are connected in a way that bridge loop avoidance cannot see", why), true
 	case mesh.EventClash:
 		return config.MeshLogBatman, fmt.Sprintf("another node uses our address %v%s: addresses of hard interfaces must be unique in a mesh", e.Orig, why), true
+	case mesh.EventIdentity:
+		return config.MeshLogBatman, fmt.Sprintf("identity of %v%s", e.Orig, why), true
 	case mesh.EventLimit:
 		return config.MeshLogBatman, "a table is full" + why, true
 	}

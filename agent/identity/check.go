@@ -53,11 +53,10 @@ func (t *Table) Check(now mono.Time, o *OGM, budget *int) Verdict {
 	case p == nil && !o.Has:
 		return Verdict{}
 	case p == nil:
-		ask := o.Record == nil
-		if !ask {
-			ask = !t.first(now, o)
+		if o.Record != nil {
+			t.first(now, o)
 		}
-		return Verdict{Ask: ask}
+		return Verdict{Ask: o.Record == nil}
 	case !o.Has && p.trusted(now):
 		p.stripped.see(now)
 		return Verdict{Result: Stripped}
@@ -136,12 +135,12 @@ func (p *Peer) gives(now mono.Time, c *claim) bool {
 // unfit takes an OGM whose element belongs to nobody that is known.
 func (t *Table) unfit(now mono.Time, p *Peer, why fit, o *OGM) Verdict {
 	trusted := p.trusted(now)
-	refuse := Verdict{Result: Forged}
+	refuse := Verdict{Result: Forged, Ask: o.Record == nil && (why == fitFar || !p.knows(o.ID))}
 	switch why {
 	case fitPast:
 		refuse.Result = Past
 	case fitFar, fitUnpaid:
-		refuse = Verdict{Result: Unchecked, Ask: why == fitFar}
+		refuse.Result = Unchecked
 	}
 	if o.Record != nil {
 		r, err := ParseRecord(o.Record)
@@ -176,6 +175,11 @@ func (t *Table) unfit(now mono.Time, p *Peer, why fit, o *OGM) Verdict {
 	return t.refused(now, p, trusted, refuse)
 }
 
+// knows reports whether id is that of a record that is known.
+func (p *Peer) knows(id ID) bool {
+	return slices.ContainsFunc(p.claims, func(c claim) bool { return c.node.ID == id })
+}
+
 // refused is what becomes of an OGM that does not fit: it counts as unsigned if
 // nobody is known to have the address.
 func (t *Table) refused(now mono.Time, p *Peer, trusted bool, v Verdict) Verdict {
@@ -193,11 +197,11 @@ func (t *Table) restarted(now mono.Time, n *Node, r *Record) bool {
 	return r.Newer(&n.Record) || r.Boot < n.Boot && n.lowered && n.lower == r.Boot && now.Sub(n.lowerAt) < lowerTime
 }
 
-// first takes the record of an originator that is not known. It reports false
-// if there was no room.
-func (t *Table) first(now mono.Time, o *OGM) bool {
-	r, err := ParseRecord(o.Record)
-	return err != nil || r.MAC() != o.MAC || t.queueRecord(now, classFirst, &r, o, nil) != queueFull
+// first takes the record of an originator that is not known.
+func (t *Table) first(now mono.Time, o *OGM) {
+	if r, err := ParseRecord(o.Record); err == nil && r.MAC() == o.MAC {
+		t.queueRecord(now, classFirst, &r, o, nil)
+	}
 }
 
 // renewal takes the next record of n, whose OGM fitted.

@@ -108,7 +108,6 @@ func (t *Table) Record(now mono.Time, mac, from batman.MAC, routed bool, raw []b
 		return nil, false
 	}
 	id := RecordID(raw)
-	c := classFirst
 	if n := t.nodes[keyOf(r.A, mac)]; n != nil {
 		if n.ID == id {
 			return n, true
@@ -116,17 +115,16 @@ func (t *Table) Record(now mono.Time, mac, from batman.MAC, routed bool, raw []b
 		if !t.restarted(now, n, &r) {
 			return nil, false
 		}
-		c = classRestart
 	}
 	q := &t.queue
 	if i := q.has(id); i != nil {
 		i.certs = certs
 		return nil, true
 	}
-	if slices.Contains(q.failed, id) || !q.room(c, from, mac, routed) {
+	if slices.Contains(q.failed, id) || !q.room(classAsked, from, mac, routed) {
 		return nil, false
 	}
-	i := &item{class: c, kind: KindRecord, from: from, routed: routed, mac: mac, id: id, raw: raw, rec: r, certs: certs}
+	i := &item{class: classAsked, kind: KindRecord, from: from, routed: routed, mac: mac, id: id, raw: raw, rec: r, certs: certs}
 	i.job = recordJob(raw, &r)
 	q.add(now, i)
 	return nil, true

@@ -14,6 +14,7 @@ const (
 	maxStrangers = 16 // of these, brought by stations without a route
 	maxFrom      = 8  // brought by one station
 	maxSame      = 2  // of one class and originator, brought by one station
+	maxAsked     = 16 // beyond maxItems, for records that were asked for
 	maxHeld      = 8  // OGMs that wait for one record
 	itemLife     = 5 * time.Second
 	jobLife      = 10 * time.Second // after that a job is taken for lost
@@ -26,14 +27,14 @@ type class uint8
 const (
 	classKnown   class = iota // of a node that is verified and whose OGM fits
 	classRestart              // by the key of a node that is verified
+	classAsked                // a record that was asked for
 	classFirst                // all others
-	classes
 )
 
 // turns is the order in which classes have their turn. If the one whose turn
 // it is has nothing, the next one has it: so known nodes get at least half,
 // and nobody starves.
-var turns = [...]class{classKnown, classRestart, classKnown, classFirst}
+var turns = [...]class{classKnown, classRestart, classKnown, classAsked, classKnown, classFirst}
 
 // Held is an OGM that waits for a record: the whole message, and how it came.
 type Held struct {
@@ -62,7 +63,6 @@ type item struct {
 	held  []Held
 
 	certs  [][]byte // came with the record
-	asked  bool     // the record was asked for
 	answer answer
 	node   *Node // that answered, or sent
 	roam   Roam
@@ -103,7 +103,10 @@ func (q *queue) has(id ID) *item {
 
 // room reports whether there is room for one more item.
 func (q *queue) room(c class, from, mac batman.MAC, routed bool) bool {
-	if len(q.list) >= maxItems {
+	switch {
+	case c == classAsked:
+		return len(q.list) < maxItems+maxAsked
+	case len(q.list) >= maxItems:
 		return false
 	}
 	strangers, his, same := 0, 0, 0

@@ -76,6 +76,10 @@ type Node struct {
 // before.
 func (n *Node) Alive() bool { return n.answered || n.standing > 0 }
 
+// Lowered reports whether n proved that its boot counter began anew; its record
+// of that boot is believed for a minute.
+func (n *Node) Lowered() bool { return n.lowered }
+
 // Peer is an address of a hard interface that records claim. Two at most are
 // heeded.
 type Peer struct {

@@ -69,6 +69,7 @@ type idSign struct {
 	kind  uint8
 	dst   batman.MAC
 	nonce identity.Nonce // for an answer
+	by    rx             // how the challenge came
 	moved []identity.Moved
 	job   *identity.Job
 }
@@ -287,6 +288,10 @@ func (m *Mesh) idOutcome(now mono.Time, v identity.Outcome, out *Out) {
 	}
 	if v.Kind == identity.KindRecord && v.Node != nil && o != nil {
 		m.idDigest(o)
+	}
+	if v.Kind == identity.KindAnswer && v.Node != nil && v.Node.Lowered() {
+		delete(m.id.asked, v.MAC)
+		m.idAsk(now, v.MAC, nil, true, out) // for the record of the boot that it has now
 	}
 	if v.Kind == identity.KindRoam && v.Node != nil {
 		m.idRoamed(now, v, out)

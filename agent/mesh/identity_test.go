@@ -1,7 +1,6 @@
 package mesh
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"testing"
@@ -163,5 +162,3 @@ func TestIdentityWorld(t *testing.T) {
 		})
 	}
 }
-
-var _ = bytes.Equal

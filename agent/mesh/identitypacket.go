@@ -57,7 +57,7 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 		if known == identity.RecordID(rec) && len(m.id.say.Certs) == 0 {
 			return 0, true
 		}
-		m.sendAgent(now, o, nil, identity.KindRecord, identity.AppendRecord(nil, rec, m.id.say.Certs), out)
+		m.sendAgent(now, o, &r, identity.KindRecord, identity.AppendRecord(nil, rec, m.id.say.Certs), out)
 		return 0, true
 	case identity.KindRecord:
 		if at, ok := m.id.asked[h.Src]; !ok || now.Sub(at) >= askLife {
@@ -86,7 +86,7 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 		case len(m.id.signs) >= maxSigns || !m.id.alive.take(now, aliveTime, aliveBurst):
 			return dropRateLimit, false
 		}
-		m.id.signs = append(m.id.signs, &idSign{kind: identity.KindAnswer, dst: h.Src, nonce: n})
+		m.id.signs = append(m.id.signs, &idSign{kind: identity.KindAnswer, dst: h.Src, nonce: n, by: r})
 		return 0, true
 	case identity.KindAnswer:
 		if !m.id.known.Answer(now, h.Src, m.self(), r.src, routed, content) {
@@ -227,7 +227,12 @@ func (m *Mesh) idSend(now mono.Time, j *identity.Job, out *Out) {
 	d.signing = false
 	d.signs = slices.Delete(d.signs, 0, 1)
 	content, ok := j.Content()
-	if o := m.originator(s.dst); ok && o != nil {
+	o := m.originator(s.dst)
+	switch {
+	case !ok || o == nil:
+	case s.by.hi != nil && s.by.hi.active:
+		m.sendAgent(now, o, &s.by, s.kind, content, out)
+	default:
 		m.sendAgent(now, o, nil, s.kind, content, out)
 	}
 }

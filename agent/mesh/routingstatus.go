@@ -56,10 +56,10 @@ func (m *Mesh) wayStatus(now mono.Time, n *Neighbour, best bool) OriginatorStatu
 
 // idStatus adds what is known of the identity of o.
 func (m *Mesh) idStatus(now mono.Time, o *Originator, r *OriginatorStatus) {
-	r.Identity = "-"
 	if m.id.self == nil {
 		return
 	}
+	r.Identity = "-"
 	if o.id.seen && now.Sub(o.id.at) < pendingTime {
 		r.Identity = "pending"
 	}

@@ -70,9 +70,9 @@ type OriginatorStatus struct {
 	Next       batman.MAC    `json:"next"`
 	Iface      string        `json:"iface"`
 	// Identity is the overlay address of a verified node, "-", "pending",
-	// "forged", "stripped" or "conflict"; Key and IP are those of the node that
+	// "forged", "stripped" or "conflict", empty if identities are off; Key and IP are those of the node that
 	// is verified all the same.
-	Identity string    `json:"identity"`
+	Identity string    `json:"identity,omitempty"`
 	Key      cjdns.Key `json:"-"`
 	IP       cjdns.IP  `json:"-"`
 	Uplink   bool      `json:"uplink,omitempty"`

@@ -34,11 +34,11 @@ type world struct {
 	// tap, if set, sees every frame that leaves an interface.
 	tap func(from *wnode, iface int, frame []byte)
 	// hops counts how often a client's frame, told by its bytes, left a node.
-	delay  time.Duration
+	delay time.Duration
 	// jobTime is how long a signature takes; below 0 none is ever done.
 	jobTime time.Duration
-	frames uint64
-	bytes  uint64
+	frames  uint64
+	bytes   uint64
 }
 
 // wport is one interface of one node.

@@ -1,0 +1,303 @@
+package mesh
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/identity"
+	"github.com/meshagent/meshagent/agent/mono"
+)
+
+// scene is an observer, a victim that it hears, and somebody who hears the
+// victim, keeps its OGMs and sends what he likes to the observer.
+type scene struct {
+	*world
+	o, v *wnode
+	ogms [][]byte // of the victim's primary interface, the newest last
+}
+
+func newScene(t *testing.T, algo Algo, policy SignPolicy) *scene {
+	s := &scene{world: newWorld(t, 7)}
+	s.jobTime = 20 * time.Millisecond
+	set := func(c *Config) { c.Algo, c.RequireSigned = algo, policy }
+	s.o, s.v = s.signed("o", set), s.signed("v", set)
+	s.link(s.o, 0, s.v, 0, 0)
+	s.tap = func(from *wnode, _ int, frame []byte) {
+		f := bytes.Clone(frame)
+		if from == s.v && isOGM(f) && batman.MAC(f[batman.EthLen+8:][:6]) == s.v.primary() {
+			s.ogms = append(s.ogms, f)
+		}
+	}
+	s.until(10*time.Second, "verified", func() bool { return s.o.verified(s.v) && s.v.verified(s.o) })
+	s.run(20 * time.Second)
+	return s
+}
+
+func isOGM(f []byte) bool {
+	t := batman.PacketType(f[batman.EthLen])
+	return binary.BigEndian.Uint16(f[12:]) == batman.EtherType && (t == batman.TypeIVOGM || t == batman.TypeOGM2)
+}
+
+// last is a copy of the victim's newest OGM, as a station of the attacker
+// sends it on.
+func (s *scene) last() []byte {
+	f := bytes.Clone(s.ogms[len(s.ogms)-1])
+	copy(f[6:12], liarMAC[:])
+	f[batman.EthLen+2] = 49
+	return f
+}
+
+var liarMAC = batman.MAC{2, 0xee, 0, 0, 0, 1}
+
+// header is the length of the OGM's header, seqno the place of its number; both
+// algorithms have it in the same place.
+func ogmHeader(f []byte) int {
+	if batman.PacketType(f[batman.EthLen]) == batman.TypeOGM2 {
+		return batman.OGM2Len
+	}
+	return batman.OGMLen
+}
+
+func seqnoOf(f []byte) uint32 { return binary.BigEndian.Uint32(f[batman.EthLen+4:]) }
+
+func setSeqno(f []byte, n uint32) { binary.BigEndian.PutUint32(f[batman.EthLen+4:], n) }
+
+// setTVLVs replaces the containers.
+func setTVLVs(f, tvlvs []byte) []byte {
+	end := batman.EthLen + ogmHeader(f)
+	f = append(slices.Clone(f[:end]), tvlvs...)
+	if ogmHeader(f) == batman.OGM2Len {
+		binary.BigEndian.PutUint16(f[batman.EthLen+14:], uint16(len(tvlvs)))
+	} else {
+		binary.BigEndian.PutUint16(f[batman.EthLen+22:], uint16(len(tvlvs)))
+	}
+	return f
+}
+
+func tvlvsOf(f []byte) []byte { return f[batman.EthLen+ogmHeader(f):] }
+
+// mapTVLVs rewrites every container; nil leaves it away.
+func mapTVLVs(f []byte, change func(t batman.TVLV) []byte) []byte {
+	var out []byte
+	for b := tvlvsOf(f); len(b) > 0; {
+		t, rest, err := batman.NextTVLV(b)
+		if err != nil {
+			break
+		}
+		b = rest
+		if v := change(t); v != nil {
+			out = append(batman.AppendTVLV(out, t.Type, t.Version, len(v)), v...)
+		}
+	}
+	return setTVLVs(f, out)
+}
+
+// withoutID takes our container away.
+func withoutID(f []byte) []byte {
+	return mapTVLVs(f, func(t batman.TVLV) []byte {
+		if t.Type == identity.TVLVType {
+			return nil
+		}
+		return t.Value
+	})
+}
+
+// hear gives a frame to a node as if it heard it.
+func (s *scene) hear(n *wnode, f []byte) {
+	b := s.pool.Get()
+	b.Set(f)
+	b.Port = 0
+	n.m.HandleFrame(s.now, b, &n.out)
+	n.drain()
+}
+
+// elpOf lets the attacker's station be a neighbour in B.A.T.M.A.N. V.
+func (s *scene) greet(src batman.MAC) {
+	h := make([]byte, batman.EthLen)
+	batman.Eth{Dst: batman.Broadcast, Src: src, Type: batman.EtherType}.Put(h)
+	s.hear(s.o, append(h, header(batman.ELPSent, batman.ELP{Orig: src, Seqno: uint32(s.now / mono.Time(time.Millisecond)), IntervalMS: 500}.Put)...))
+}
+
+// standing is what must not change by an attack.
+type standing struct {
+	next  string
+	seqno uint32
+	ways  int
+	table int
+}
+
+func (s *scene) standing() standing {
+	o := s.o.m.originator(s.v.primary())
+	return standing{s.o.next(s.v), o.routes[0].lastSeqno, len(o.neighbours), len(o.tt.clients)}
+}
+
+func TestIdentityAttacks(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		make  func(s *scene) []byte
+		why   dropReason
+		state string // shown after it; "": the address
+	}{
+		{"higher number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+5); return f }, dropForged, "forged"},
+		{"next number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+1); return f }, dropForged, "forged"},
+		{"far number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+100000); return f }, dropUnchecked, ""},
+		{"far back", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)-100000); return f }, dropDuplicate, ""},
+		{"same number, other element", func(s *scene) []byte {
+			f := s.last()
+			return mapTVLVs(f, func(t batman.TVLV) []byte {
+				v := bytes.Clone(t.Value)
+				if t.Type == identity.TVLVType {
+					v[20] ^= 1
+				}
+				return v
+			})
+		}, dropForged, "forged"},
+		{"no container", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+5); return withoutID(f) }, dropStripped, "stripped"},
+		{"no containers at all", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+5); return setTVLVs(f, nil) }, dropStripped, "stripped"},
+		{"cut container", func(s *scene) []byte {
+			f := s.last()
+			return mapTVLVs(f, func(t batman.TVLV) []byte {
+				if t.Type == identity.TVLVType {
+					return t.Value[:22]
+				}
+				return t.Value
+			})
+		}, dropStripped, "stripped"},
+		{"replay of a number 70 back", func(s *scene) []byte {
+			s.run(60 * time.Second)
+			f := bytes.Clone(s.ogms[len(s.ogms)-71])
+			copy(f[6:12], liarMAC[:])
+			return f
+		}, dropDuplicate, ""},
+		{"record of another boot, wrong signature", func(s *scene) []byte {
+			f := s.last()
+			setSeqno(f, seqnoOf(f)+3)
+			return s.withRecord(f, func(r []byte) { binary.BigEndian.PutUint32(r[4:], 77) })
+		}, dropBadRecord, "verified"},
+		{"record flipped, id not", func(s *scene) []byte {
+			f := s.last()
+			setSeqno(f, seqnoOf(f)+3)
+			f = s.withRecord(f, func(r []byte) { r[7]++ })
+			return mapTVLVs(f, func(t batman.TVLV) []byte {
+				v := bytes.Clone(t.Value)
+				if t.Type == identity.TVLVType {
+					v[3] ^= 1
+				}
+				return v
+			})
+		}, dropBadRecord, "forged"},
+	} {
+		for _, algo := range []Algo{BatmanIV, BatmanV} {
+			t.Run(c.name+" "+algo.String(), func(t *testing.T) {
+				s := newScene(t, algo, SignOverlay)
+				f := c.make(s)
+				if algo == BatmanV {
+					s.greet(liarMAC)
+				}
+				before, drops := s.standing(), s.o.m.drops[c.why]
+				s.hear(s.o, f)
+				s.run(100 * time.Millisecond)
+				if after := s.standing(); after != before && after.seqno-before.seqno > 1 {
+					t.Errorf("%+v became %+v", before, after)
+				}
+				if s.o.m.drops[c.why] == drops {
+					t.Errorf("not counted as %s: %v", dropNames[c.why], dropMap(&s.o.m.drops))
+				}
+				want := c.state
+				if want == "" || want == "verified" {
+					want = s.v.ip()
+				}
+				if got := s.o.identity(s.v.primary()); got != want {
+					t.Errorf("shown is %q, want %q", got, want)
+				}
+				s.run(65 * time.Second)
+				if !s.o.verified(s.v) {
+					t.Errorf("a minute later shown is %q", s.o.identity(s.v.primary()))
+				}
+				if s.o.next(s.v) != "v" || s.o.m.drops[dropProtected] > 0 {
+					t.Errorf("next hop %q, drops %v", s.o.next(s.v), dropMap(&s.o.m.drops))
+				}
+			})
+		}
+	}
+}
+
+// withRecord puts the victim's record, changed, into f, with its id.
+func (s *scene) withRecord(f []byte, change func([]byte)) []byte {
+	rec := bytes.Clone(s.v.m.id.self.Record())
+	change(rec)
+	id := identity.RecordID(rec)
+	return mapTVLVs(f, func(t batman.TVLV) []byte {
+		if t.Type != identity.TVLVType {
+			return t.Value
+		}
+		v := bytes.Clone(t.Value[:24])
+		v[1] |= 1
+		copy(v[2:8], id[:])
+		return append(v, rec...)
+	})
+}
+
+// A signed node that restarts is taken at once, whether its numbers go on or
+// not; nothing of it is refused.
+func TestIdentityRestart(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		for _, keep := range []bool{true, false} {
+			s := newScene(t, algo, SignOverlay)
+			for round := range 3 {
+				numbers := Seqnos{}
+				if keep {
+					numbers = s.v.m.Seqnos()
+				}
+				s.ogms = nil
+				s.v.boot(numbers)
+				s.until(2*time.Second, "first OGM", func() bool { return len(s.ogms) > 0 })
+				s.run(200 * time.Millisecond)
+				o := s.o.m.originator(s.v.primary())
+				if got := o.routes[0].lastSeqno; got != seqnoOf(s.ogms[len(s.ogms)-1]) {
+					t.Errorf("%v, numbers kept %v, round %d: the number is %d, not that of the first OGM %d", algo, keep, round, got, seqnoOf(s.ogms[0]))
+				}
+				if !s.o.verified(s.v) || s.o.dropsOf() != "" || s.o.m.drops[dropProtected] != 0 {
+					t.Errorf("%v, numbers kept %v, round %d: shown is %q, drops %v", algo, keep, round, s.o.identity(s.v.primary()), dropMap(&s.o.m.drops))
+				}
+				if n := s.o.changes[len(s.o.changes)-1]; n.Boot != s.v.boots || !n.Reachable {
+					t.Errorf("told was %+v", n)
+				}
+				s.run(3 * time.Second)
+				s.flows(s.o, s.v, 5*time.Second)
+			}
+		}
+	}
+}
+
+// Jobs that never come back, or late, change nothing but that nobody is
+// verified.
+func TestIdentityJobsNeverDone(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		w := newWorld(t, 3)
+		w.jobTime = -1
+		set := func(c *Config) { c.Algo = algo }
+		a, b := w.signed("a", set), w.signed("b", set)
+		w.link(a, 0, b, 0, 0)
+		w.flows(a, b, 20*time.Second)
+		w.run(time.Minute)
+		if a.identity(b.primary()) != "-" || a.dropsOf() != "" {
+			t.Errorf("%v: shown is %q, drops %s", algo, a.identity(b.primary()), a.dropsOf())
+		}
+		if !slices.ContainsFunc(a.evs, func(e Event) bool { return e.Kind == EventIdentity }) {
+			t.Error("nobody was told that the node is unsigned")
+		}
+		w.jobTime = 12 * time.Second // later than they are waited for
+		w.run(2 * time.Minute)
+		w.flows(a, b, time.Second)
+		w.jobTime = time.Millisecond
+		w.run(2 * time.Minute)
+		if !a.verified(b) || !b.verified(a) {
+			t.Errorf("%v: in the end shown is %q", algo, a.identity(b.primary()))
+		}
+	}
+}
