@@ -99,16 +99,16 @@ func TestForgedErrorsDoNotReroute(t *testing.T) {
 	a.tell(b, "x")
 	forged := cjdns.Control{Type: cjdns.CtrlError, Code: cjdns.ErrorUndeliverable,
 		CauseData: binary.BigEndian.AppendUint32(nil, s.Send)}
-	before := s.NextPing
+	before := s.NextError
 	a.node.handleError(w.now, s.Path<<4|5, &forged, &a.out)
 	forged.CauseData = make([]byte, 4) // a hello as cause
 	a.node.handleError(w.now, s.Path, &forged, &a.out)
-	if s.NextPing != before {
+	if s.NextError != before {
 		t.Error("a forged error was believed")
 	}
 	forged.CauseData = binary.BigEndian.AppendUint32(nil, s.Send)
 	a.node.handleError(w.now, s.Path, &forged, &a.out)
-	if s.NextPing == before {
+	if s.NextError == before {
 		t.Error("a genuine error was not believed")
 	}
 	a.drain()

@@ -309,5 +309,11 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 		n.drops[dropBusy]++
 		return
 	}
+	// An answer asks for none: if it did, two idle nodes would ask each other
+	// for ever.
+	asking := p.asking
 	n.sendControl(now, back, reply, out)
+	if back == p.label {
+		p.asking = asking
+	}
 }

@@ -96,7 +96,7 @@ func (n *Node) answerDue(now mono.Time, out *Out) {
 		if s == nil || !s.CA.CanSend() {
 			continue
 		}
-		if reply := n.finder.HandleMessage(now, sender(s, d.back), &d.msg, &n.found); reply != nil {
+		if reply := n.finder.HandleMessage(now, at(s, d.back), &d.msg, &n.found); reply != nil {
 			n.sendMessage(now, s, d.back, reply, false, out)
 		}
 	}

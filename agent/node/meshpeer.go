@@ -13,7 +13,6 @@ import (
 // given up when nobody does.
 const (
 	meshIdle     = 120 * time.Second       // without transit and own traffic: given up
-	meshUsed     = 10 * time.Second        // a session used so lately wants the direct way
 	meshUnused   = 30 * time.Second        // the same: may give way, and is not repaired
 	meshPatience = 1200 * time.Millisecond // how long the first answer is waited for
 	meshPause    = 5 * time.Second         // before a node that did not answer is called again

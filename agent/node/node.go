@@ -92,7 +92,7 @@ type Node struct {
 	// Key agreements of strangers, of peers, and of end-to-end sessions with
 	// new and with known nodes are apart: none can starve another.
 	strangers, handshakes, newcomers, inner bucket
-	beacons, hints, trials                  bucket
+	beacons, hints, trials, probes          bucket
 	errorFrames, errorsIn, icmps            bucket
 	sources                                 sourceBuckets
 	keyPings                                []keyPing
@@ -135,6 +135,7 @@ func New(cfg Config, now mono.Time) *Node {
 		errorsIn:    bucket{rate: 100, burst: 50},
 		icmps:       bucket{rate: 50, burst: 50},
 		trials:      bucket{rate: 50, burst: 20},
+		probes:      bucket{rate: probeRate, burst: probeRate},
 		mail:        mail{all: bucket{rate: 50, burst: 100}},
 
 		introductions: bucket{rate: 10, burst: 20},

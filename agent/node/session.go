@@ -24,10 +24,8 @@ const (
 	maxBackoff    = 3                       // doublings: at most every 16 s
 	heardPause    = 5 * time.Second         // between notes to the pathfinder that a path works
 	maxContent    = 1 << 8                  // content types below are IPv6 next headers
+	errorPause    = 200 * time.Millisecond  // between error frames about a session that are believed
 	handleLen     = 4
-	// promptTime: after this a session whose path is silent takes the path
-	// on which the other end's packets come.
-	promptTime = sessionAnswer
 )
 
 // newSession makes a session with the owner of key. It returns nil if the
@@ -98,7 +96,7 @@ func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.B
 		s.Send = s.Candidate
 	}
 	if s.Path == 0 {
-		s.Path = back
+		n.setPath(now, s, back, session.Theirs)
 	}
 	answered := n.innerContent(now, p, s, back, ev, b, out)
 	if ev&cryptoauth.Promoted != 0 {
@@ -142,11 +140,17 @@ func (n *Node) innerTraffic(now mono.Time, p *Peer, back cjdns.Label, handle uin
 // sessionProven notes an authenticated packet that came along back, the label
 // that leads to its sender.
 func (n *Node) sessionProven(now mono.Time, s *session.Session, back cjdns.Label) {
-	troubled := s.Asking != mono.Never && now.Sub(s.Asking) > promptTime
+	troubled := false
+	if s.Asking != mono.Never {
+		troubled = now.Sub(s.Asking) > limit(now, s)
+		s.Patience.Answered(now.Sub(s.Asking))
+	}
 	s.LastIn, s.Asking, s.Backoff = now, mono.Never, 0
 	if back != s.Path {
-		if s.Path == 0 || troubled {
-			s.Path = back
+		if s.Path == 0 {
+			n.setPath(now, s, back, session.Theirs)
+		} else if troubled {
+			n.setPath(now, s, back, session.Broken)
 		}
 		s.Alt, s.AltAt = back, now
 	}
@@ -173,6 +177,7 @@ func (n *Node) innerContent(now mono.Time, p *Peer, s *session.Session, back cjd
 		n.innerLetter(now, s, b, out)
 	case h.ContentType < maxContent && ev&cryptoauth.Fresh != 0:
 		p.used = now
+		n.dataAlong(now, s, back)
 		n.toTUN(now, s, uint8(h.ContentType), b, out)
 	default:
 		// Stock nodes send data only in traffic packets; what came in a
@@ -207,17 +212,12 @@ func (n *Node) innerMessage(now mono.Time, s *session.Session, back cjdns.Label,
 	if n.prepareAnswer(now, s, back, &m, out) {
 		return false
 	}
-	reply := n.finder.HandleMessage(now, sender(s, back), &m, &n.found)
+	reply := n.finder.HandleMessage(now, at(s, back), &m, &n.found)
 	if reply == nil {
 		return false
 	}
 	n.sendMessage(now, s, back, reply, ev&cryptoauth.Fresh == 0, out)
 	return true
-}
-
-// sender is where an answer to s shall go along back.
-func sender(s *session.Session, back cjdns.Label) pathfinder.Node {
-	return pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: back}
 }
 
 // sendMessage sends a routing message to s along label; with candidate, in
@@ -239,7 +239,11 @@ func (n *Node) sendMessage(now mono.Time, s *session.Session, label cjdns.Label,
 		n.sendAlong(now, label, b, out)
 		return
 	}
+	asking := s.Asking
 	n.sendSession(now, s, label, b, out)
+	if m.Query == "" {
+		s.Asking = asking // an answer asks for none
+	}
 }
 
 // sendSession encrypts b, which begins with the data header, for s, and sends
@@ -285,9 +289,9 @@ func (n *Node) sendQuery(now mono.Time, q pathfinder.Query, out *Out) {
 		s.Version = q.To.Version
 	}
 	if s.Path == 0 {
-		s.Path = q.To.Label
+		n.setPath(now, s, q.To.Label, session.Found)
 	}
-	n.sendMessage(now, s, q.To.Label, q.Msg, s.CA.HasCandidate(), out)
+	n.sendMessage(now, s, q.To.Label, q.Msg, s.CA.HasCandidate() && !q.Measures, out)
 }
 
 // pathFound goes on with a destination to which a search brought a path.
@@ -305,8 +309,10 @@ func (n *Node) pathFound(now mono.Time, ip cjdns.IP, out *Out) {
 	if s.Version == 0 {
 		s.Version = node.Version
 	}
-	if s.Path == 0 || s.Asking != mono.Never && now.Sub(s.Asking) > sessionAnswer {
-		s.Path = node.Label
+	if s.Path == 0 {
+		n.setPath(now, s, node.Label, session.Found)
+	} else if s.Asking != mono.Never && now.Sub(s.Asking) > sessionAnswer {
+		n.setPath(now, s, node.Label, session.Broken)
 	}
 	s.NextPing = now.Add(sessionRepeat)
 	n.askNode(now, s, node.Label, out)
@@ -353,12 +359,13 @@ func (n *Node) pathsLost(now mono.Time, first cjdns.Label, out *Out) {
 func (n *Node) reroute(now mono.Time, s *session.Session, out *Out) {
 	n.finder.Bad(now, s.IP, s.Path)
 	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
-		s.Path = node.Label
+		n.setPath(now, s, node.Label, session.Broken)
 		n.finder.Ping(now, node, &n.found)
 		return
 	}
 	if s.Alt != 0 && s.Alt != s.Path && now.Sub(s.AltAt) < sessionPause {
-		s.Path, s.Alt = s.Alt, 0
+		n.setPath(now, s, s.Alt, session.Broken)
+		s.Alt = 0
 		return
 	}
 	if now.Sub(s.LastData) < sessionIdle/4 {
@@ -377,8 +384,11 @@ func (n *Node) expireSessions(now mono.Time, out *Out) {
 			n.sessions.Drop(s)
 			continue
 		}
-		if now.Sub(s.LastData) < meshUsed {
+		if now.Sub(s.LastData) < inUse {
 			n.callMesh(now, s.IP, out)
+			n.choose(now, s, out)
+			n.doubt(now, s, out)
+			n.flush(now, out)
 		}
 		n.expireSession(now, s, out)
 	}
@@ -417,11 +427,11 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 			}
 		} else if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)
-			n.askNode(now, s, s.Path, out)
+			n.suspect(now, s, out)
 		}
-	case silent >= sessionAnswer && now >= s.NextPing:
+	case silent >= limit(now, s) && now >= s.NextPing:
 		s.NextPing = now.Add(sessionAnswer)
-		n.askNode(now, s, s.Path, out)
+		n.suspect(now, s, out)
 	}
 	n.flush(now, out)
 }
@@ -493,7 +503,7 @@ func (n *Node) keyPong(now mono.Time, p *Peer, back cjdns.Label, c *cjdns.Contro
 		renewCA(s.CA, now, sessionPause)
 	}
 	if s.Path == 0 {
-		s.Path = back
+		n.setPath(now, s, back, session.Theirs)
 	}
 	n.askNode(now, s, back, out)
 }
@@ -510,18 +520,18 @@ func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control,
 		return
 	}
 	for _, s := range n.sessions.All() {
-		if s.Path != failing || s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextPing {
+		if s.Path != failing || s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextError {
 			continue
 		}
 		switch c.Code {
 		case cjdns.ErrorUndeliverable, cjdns.ErrorMalformedAddress, cjdns.ErrorReturnPathInvalid:
-			s.NextPing = now.Add(sessionAnswer)
+			s.NextError = now.Add(errorPause)
 			n.reroute(now, s, out)
 		case cjdns.ErrorAuthentication, cjdns.ErrorInvalid, cjdns.ErrorUnhandled:
 			// The other end does not know the session (any more).
 			if now >= s.NextRenew {
 				s.NextRenew = now.Add(sessionPause)
-				s.NextPing = now.Add(sessionAnswer)
+				s.NextError = now.Add(errorPause)
 				renewCA(s.CA, now, sessionPause)
 				n.askNode(now, s, s.Path, out)
 			}

@@ -58,9 +58,9 @@ func (n *Node) toSession(now mono.Time, s *session.Session, b *pkt.Buf, out *Out
 	cjdns.PutDataHeader(b.Push(cjdns.DataHeaderLen), uint16(next))
 	s.LastData = now
 	n.usePath(now, s.Path)
-	if !n.sendSession(now, s, s.Path, b, out) && now >= s.NextPing {
+	if !n.sendSession(now, s, s.Path, b, out) && now >= s.NextError {
 		// The first hop is gone.
-		s.NextPing = now.Add(sessionAnswer)
+		s.NextError = now.Add(errorPause)
 		n.reroute(now, s, out)
 	}
 }

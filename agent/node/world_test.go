@@ -23,6 +23,8 @@ type world struct {
 	queue []flying
 	// drop decides about every frame; nil drops none.
 	drop func(from, to *host, frame []byte) bool
+	// delay is how long a frame is under way; nil means a millisecond.
+	delay func(from, to *host, frame []byte) time.Duration
 	// tap sees every frame that is delivered.
 	tap func(from, to *host, frame []byte)
 }
@@ -147,7 +149,11 @@ func (w *world) send(from *host, b *pkt.Buf) {
 			if w.tap != nil {
 				w.tap(from, to, b.Bytes())
 			}
-			w.queue = append(w.queue, flying{w.now.Add(time.Millisecond), to, uint16(link), src, slices.Clone(b.Bytes())})
+			under := time.Millisecond
+			if w.delay != nil {
+				under = w.delay(from, to, b.Bytes())
+			}
+			w.queue = append(w.queue, flying{w.now.Add(under), to, uint16(link), src, slices.Clone(b.Bytes())})
 		}
 	}
 }

@@ -24,6 +24,9 @@ const (
 type Query struct {
 	To  Node
 	Msg *cjdns.Message
+	// Measures: the time that the answer takes counts, so it should not
+	// wait for a handshake.
+	Measures bool
 }
 
 // Out gathers what a step wants done. It belongs to the caller, who empties
@@ -63,7 +66,6 @@ type Finder struct {
 
 type peer struct {
 	Node
-	metric  uint8 // 255 is perfect
 	silent  uint8 // questions for its links without an answer
 	nextAsk mono.Time
 }
@@ -77,6 +79,8 @@ type pending struct {
 	search *search // of fn
 	tar    uint64  // of gp
 	page   uint8   // of gp: how many answers came before
+
+	measures bool // of pn: the answer measures the way
 }
 
 // maxPages is how many answers a node may need to list its links: a switch
@@ -117,6 +121,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 	for i := range e.routes {
 		if e.routes[i].Label == n.Label {
 			e.routes[i].BadUntil, e.routes[i].fails, e.routes[i].Verified = now, 0, now
+			e.routes[i].metric = 255
 		}
 	}
 	f.peers = slices.DeleteFunc(f.peers, func(p *peer) bool { return p.Label == n.Label })
@@ -126,7 +131,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 		}
 		return 1
 	})
-	f.peers = slices.Insert(f.peers, at, &peer{Node: n, metric: 255, nextAsk: now.Add(f.jitter(refreshTime))})
+	f.peers = slices.Insert(f.peers, at, &peer{Node: n, nextAsk: now.Add(f.jitter(refreshTime))})
 	f.askPeers(now, n, 0, 0, out)
 	// Roads that were closed may be open again, and a search that had
 	// nobody left to ask has somebody now.
@@ -147,7 +152,9 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 func (f *Finder) PeerMetric(label cjdns.Label, metric uint8) {
 	for _, p := range f.peers {
 		if p.Label == label {
-			p.metric = metric
+			if r := f.route(p.IP, label); r != nil {
+				r.metric = metric
+			}
 		}
 	}
 }
@@ -347,7 +354,7 @@ func (f *Finder) ask(now mono.Time, to Node, kind string, target []byte, out *Ou
 	m.TxID = append([]byte("01"), cookie[:]...)
 	p := &pending{to: to.IP, label: to.Label, at: now, until: now.Add(f.wait(to.Label)), kind: kind}
 	f.pending[binary.BigEndian.Uint64(cookie[:])] = p
-	out.Queries = append(out.Queries, Query{to, m})
+	out.Queries = append(out.Queries, Query{To: to, Msg: m})
 	f.Asked++
 	return p
 }
@@ -383,6 +390,9 @@ func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 	}
 	delete(f.pending, cookie)
 	f.Heard(now, Node{from.Key, from.IP, from.Version, p.label})
+	if r := f.route(from.IP, p.label); p.measures && r != nil {
+		r.answered(now, now.Sub(p.at))
+	}
 	for _, q := range f.peers {
 		if p.kind == "gp" && q.Label == p.label {
 			q.silent = 0

@@ -99,6 +99,9 @@ func (f *Finder) late(now mono.Time, p *pending) {
 			s.asked[p.to] = silentOnce
 		}
 	}
+	if r := f.route(p.to, p.label); p.measures && r != nil {
+		r.missed()
+	}
 	for _, q := range f.peers {
 		if p.kind == "gp" && q.Label == p.label && q.silent < maxRepeats {
 			q.silent++

@@ -31,7 +31,9 @@ type Route struct {
 	Heard    mono.Time // last time that somebody named it or traffic came along it
 	Verified mono.Time // last authenticated answer along it; -1 never
 	BadUntil mono.Time // not to be used before
-	fails    uint8
+	Measure
+	fails  uint8
+	metric uint8 // of a direct peer's link, 255 is perfect
 }
 
 type entry struct {
@@ -41,6 +43,8 @@ type entry struct {
 	heard   mono.Time
 	routes  []Route
 	peer    cjdns.Label // one-hop label if it is a direct peer, else 0
+	// nextWiden is when other ways may be asked for.
+	nextWiden mono.Time
 }
 
 // Distance is the XOR of two addresses, their halves swapped: a node's place
@@ -108,13 +112,34 @@ const maxLabelLen = 59
 
 // better reports whether route a is to be preferred to b: one that works over
 // one that failed, one that answered within the last minute over a claim,
-// then the shorter label, which is fewer hops or lower slots.
+// then what was measured, a direct way being worth a fifth more; else a direct
+// way, the one over the better link, and at last the shorter label, which is
+// fewer hops or lower slots.
 func better(now mono.Time, a, b *Route) bool {
 	if ab, bb := now < a.BadUntil, now < b.BadUntil; ab != bb {
 		return bb
 	}
 	if av, bv := recent(now, a), recent(now, b); av != bv {
 		return av
+	}
+	ad, bd := a.Label.IsOneHop(), b.Label.IsOneHop()
+	if a.measured(now) && b.measured(now) {
+		ac, bc := a.cost(), b.cost()
+		if !ad {
+			ac = ac * 5 / 4
+		}
+		if !bd {
+			bc = bc * 5 / 4
+		}
+		if ac != bc {
+			return ac < bc
+		}
+	}
+	if ad != bd {
+		return ad
+	}
+	if ad && a.metric != b.metric {
+		return a.metric > b.metric
 	}
 	if a.Label.Len() != b.Label.Len() {
 		return a.Label.Len() < b.Label.Len()

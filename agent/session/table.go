@@ -26,7 +26,18 @@ type Session struct {
 	// that a replayed hello cannot divert a session.
 	Candidate uint32
 
-	Path cjdns.Label // where we send; 0 none
+	Path    cjdns.Label // where we send; 0 none
+	Why     Reason      // it is that one
+	Changes uint32      // of Path
+	Changed mono.Time   // the last one
+
+	Patience Patience
+	// Back is where the other end's data came along last. Doubt is since
+	// when Path is in doubt because of it, Never if it is not; with Back at
+	// Trusted it was found to work all the same.
+	Back, Trusted cjdns.Label
+	Doubt         mono.Time
+
 	// Alt is another path on which authenticated traffic came in; 0 none.
 	Alt   cjdns.Label
 	AltAt mono.Time
@@ -38,6 +49,7 @@ type Session struct {
 	Asking    mono.Time // when the first packet went out after the last fresh one; Never if answered
 	NextPing  mono.Time
 	NextRenew mono.Time
+	NextError mono.Time // when the next error frame about it may be believed
 	NextHeard mono.Time // when the pathfinder shall next hear that the path works
 	Backoff   uint8     // doublings of the time between attempts while nothing answers
 
@@ -46,6 +58,22 @@ type Session struct {
 	RTT    int64 // ns, smoothed; 0 unknown
 
 	BytesIn, BytesOut uint64
+}
+
+// Reason says why a session uses its path.
+type Reason uint8
+
+// Reasons.
+const (
+	Found  Reason = iota // the first that was known
+	Theirs               // the other end came along it
+	Better               // it was measured to be clearly better than another
+	Broken               // another one did not answer
+)
+
+// String names the reason as the status shows it.
+func (r Reason) String() string {
+	return [...]string{"found", "theirs", "better", "broken"}[min(r, Broken)]
 }
 
 // Table finds sessions by address and by handle. One owner.
@@ -106,7 +134,7 @@ func (t *Table) Add(now mono.Time, key cjdns.Key, ip cjdns.IP, ca *cryptoauth.Se
 	s := &Session{
 		CA: ca, Key: key, IP: ip, Recv: t.handle(),
 		Created: now, LastIn: -1, LastOut: -1, LastData: now,
-		Asking: mono.Never, NextPing: now, NextRenew: now, PingAt: mono.Never,
+		Asking: mono.Never, Doubt: mono.Never, NextPing: now, NextRenew: now, PingAt: mono.Never,
 	}
 	t.byIP[ip] = s
 	t.byRecv[s.Recv] = s

@@ -1,0 +1,106 @@
+package node
+
+import (
+	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/pathfinder"
+	"github.com/meshagent/meshagent/agent/session"
+)
+
+// Which way a session sends. A way that works is left only for one that is
+// clearly better, and seldom; one that does not is left at once.
+const (
+	inUse       = 10 * time.Second // a session that carried data so lately is seen to
+	choicePause = 10 * time.Second // between changes for the sake of quality
+	probeRate   = 50               // pings a second that measure or look for ways, of all sessions
+)
+
+// setPath lets s send along label.
+func (n *Node) setPath(now mono.Time, s *session.Session, label cjdns.Label, why session.Reason) {
+	if label == s.Path {
+		return
+	}
+	if why == session.Broken && s.Path != 0 {
+		n.finder.Bad(now, s.IP, s.Path)
+	}
+	if s.Path != 0 {
+		s.Changed, s.Changes = now, s.Changes+1
+	}
+	s.Path, s.Why, s.Doubt, s.Trusted = label, why, mono.Never, 0
+}
+
+// settling reports whether the way of s has changed a moment ago. A way that
+// loses much must not be mistaken for one that is broken again and again.
+func settling(now mono.Time, s *session.Session) bool {
+	return s.Changes > 0 && now.Sub(s.Changed) < choicePause
+}
+
+// limit returns the silence of s after which its way is under suspicion.
+func limit(now mono.Time, s *session.Session) time.Duration {
+	if settling(now, s) {
+		return 2 * session.MostPatience
+	}
+	return s.Patience.Limit()
+}
+
+// choose measures the ways to the other end of s, which is in use, and changes
+// to a clearly better one, at most once in choicePause.
+func (n *Node) choose(now mono.Time, s *session.Session, out *Out) {
+	if !s.CA.Established() || s.Path == 0 {
+		return
+	}
+	n.finder.Widen(now, s.IP, &n.found)
+	if n.finder.Probe(now, at(s, s.Path), func() bool { return n.probes.take(now) }, &n.found) {
+		n.hurry(now) // a way that nobody has measured yet may be better
+	}
+	if settling(now, s) {
+		return
+	}
+	if label, ok := n.finder.Choose(now, s.IP, s.Path); ok {
+		n.setPath(now, s, label, session.Better)
+	}
+}
+
+// suspect asks along the way of s, and along all others: the first that
+// answers takes over, see sessionProven.
+func (n *Node) suspect(now mono.Time, s *session.Session, out *Out) {
+	n.finder.Alternatives(now, at(s, s.Path), func() bool { return n.probes.take(now) }, &n.found)
+	n.askNode(now, s, s.Path, out)
+}
+
+// dataAlong notes the way along which data of the other end comes.
+func (n *Node) dataAlong(now mono.Time, s *session.Session, back cjdns.Label) {
+	if back != s.Back {
+		s.Back = back
+		n.hurry(now)
+	}
+}
+
+// doubt looks at s when the other end's data has begun to come along another
+// way than the one that we use: it may have found that ours is broken. What we
+// send along it would be lost without our noticing, because packets keep
+// coming. So we ask along it, and follow the other end if nothing answers.
+func (n *Node) doubt(now mono.Time, s *session.Session, out *Out) {
+	switch {
+	case s.Back == 0 || s.Back == s.Path || s.Back == s.Trusted || settling(now, s):
+		s.Doubt = mono.Never
+		return
+	case s.Doubt == mono.Never:
+		s.Doubt = now
+	case n.finder.Answered(s.IP, s.Path) >= s.Doubt:
+		s.Trusted, s.Doubt = s.Back, mono.Never
+		return
+	case now.Sub(s.Doubt) >= s.Patience.Limit():
+		n.setPath(now, s, s.Back, session.Broken)
+		return
+	}
+	n.askNode(now, s, s.Path, out)
+	n.hurry(now)
+}
+
+// at is the other end of s at label.
+func at(s *session.Session, label cjdns.Label) pathfinder.Node {
+	return pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: label}
+}
