@@ -156,7 +156,8 @@ func (n *Node) fromSwitch(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		return
 	}
 	q := n.byPort[to]
-	if p.used = now; q != nil {
+	n.carried(now, p, out)
+	if q != nil {
 		q.used = now
 	}
 	n.sendTo(now, q, b, out)

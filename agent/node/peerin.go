@@ -170,6 +170,9 @@ func (n *Node) fromPeer(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 // heard notes an authenticated packet of p that came from addr. It returns
 // the peer that it is from now on: an older entry may have taken over.
 func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) *Peer {
+	if p.asking != mono.Never {
+		p.patience.Answered(now.Sub(p.asking))
+	}
 	p.lastIn, p.asking = now, mono.Never
 	if addr != p.addr {
 		if !slices.Contains(p.aliases, p.addr) {

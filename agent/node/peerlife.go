@@ -43,8 +43,9 @@ func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) *Peer {
 		d, bits := cjdns.PortDirector(uint16(port), 0)
 		p.label = cjdns.Label(d) | 1<<bits
 	}
-	n.ports.Set(p.port, switchcore.Up)
-	p.up, p.upAt, p.problem = true, now, ""
+	p.up, p.upAt, p.problem, p.away, p.doubt = true, now, "", 0, mono.Never
+	n.recarry(now, p)
+	n.pairUp(now, p)
 	out.Events = append(out.Events, Event{Kind: EventPeerUp, Peer: p.info()})
 	n.finder.PeerUp(now, pathfinder.Node{Key: p.key, IP: p.ip, Version: p.version, Label: p.label}, &n.found)
 	if n.onMesh(p) {
@@ -114,13 +115,16 @@ func (n *Node) moved(now mono.Time, p *Peer, out *Out) {
 	}
 }
 
-// peerDown closes p's slot: what is sent through it comes back as an error.
+// peerDown tells that p does not answer. Its slot goes to another link to the
+// same node. If there is none, it is closed: what is sent through it comes
+// back as an error.
 func (n *Node) peerDown(now mono.Time, p *Peer, out *Out) {
 	p.up = false
-	n.ports.Set(p.port, switchcore.Down)
 	out.Events = append(out.Events, Event{Kind: EventPeerDown, Peer: p.info()})
-	n.finder.PeerDown(now, p.label)
-	n.pathsLost(now, p.label, out)
+	if !n.recarry(now, p) {
+		n.slotDown(now, p, out)
+	}
+	n.passOn(now, p, out)
 }
 
 // knock calls p now: a ping if there is a session, else a hello with a ping
@@ -208,6 +212,7 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 		p.problem = "does not answer"
 		n.peerDown(now, p, out)
 	}
+	n.expireStandby(now, p, out)
 	if p.conf != nil && p.conf.Host != "" && (!p.up || silent > renewTime) && now >= p.nextAsk {
 		p.nextAsk = now.Add(resolveTime)
 		out.Asks = append(out.Asks, Ask{Kind: AskResolve, Peer: p.conf.Name})

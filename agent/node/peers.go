@@ -8,6 +8,7 @@ import (
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
+	"github.com/meshagent/meshagent/agent/session"
 	"github.com/meshagent/meshagent/agent/switchcore"
 )
 
@@ -76,10 +77,18 @@ type Peer struct {
 
 	called mono.Time // over the mesh: when it was first called
 	used   mono.Time // last transit or own traffic
+	// brought is when the last of that came from it.
+	brought mono.Time
 
 	// admitted: it came in because Admit names its key.
 	admitted  bool
 	nextIntro mono.Time
+
+	// Other links to the same node: see standby.go.
+	paired   bool      // there are some
+	away     mono.Time // until then another carries its frames; 0: it does itself
+	doubt    mono.Time // since when it is in doubt because of another; Never
+	patience session.Patience
 
 	cookie   [12]byte // of the last ping
 	cookieAt mono.Time
@@ -106,7 +115,7 @@ func (n *Node) addPeer(now mono.Time, link uint16, addr pkt.Addr, key cjdns.Key,
 	}
 	p := &Peer{
 		key: key, ip: key.IP(), source: s, link: link, addr: addr, made: now,
-		lastIn: -1, asking: mono.Never, lastPing: -1, nextKnock: now, nextRenew: now, rateAt: now,
+		lastIn: -1, asking: mono.Never, doubt: mono.Never, lastPing: -1, nextKnock: now, nextRenew: now, rateAt: now,
 		replies: bucket{rate: 100, burst: 100},
 	}
 	n.peers = append(n.peers, p)
@@ -145,6 +154,7 @@ func (n *Node) removePeer(now mono.Time, p *Peer, out *Out) {
 		n.peerDown(now, p, out)
 	}
 	if p.hasPort {
+		n.slotDown(now, p, out) // another link may have carried it
 		out.Events = append(out.Events, Event{Kind: EventPeerGone, Peer: p.info()})
 	}
 	if p.hasPort && n.onMesh(p) {
@@ -156,7 +166,7 @@ func (n *Node) removePeer(now mono.Time, p *Peer, out *Out) {
 
 // forget takes p out of every table.
 func (n *Node) forget(p *Peer) {
-	if p.hasPort && n.byPort[p.port] == p {
+	if p.hasPort {
 		n.byPort[p.port] = nil
 		n.ports.Set(p.port, switchcore.Empty)
 	}
@@ -171,7 +181,9 @@ func (n *Node) forget(p *Peer) {
 	if n.mesh.peers[p.ip] == p {
 		delete(n.mesh.peers, p.ip)
 	}
-	n.peers = slices.DeleteFunc(n.peers, func(q *Peer) bool { return q == p })
+	// A new list: somebody may just be going through the old one.
+	n.peers = slices.DeleteFunc(slices.Clone(n.peers), func(q *Peer) bool { return q == p })
+	p.up, p.hasPort = false, false
 	if p.ca != nil {
 		st := p.ca.Stats()
 		for i, d := range st.Drops {

@@ -173,10 +173,10 @@ func (n *Node) innerContent(now mono.Time, p *Peer, s *session.Session, back cjd
 	case h.ContentType == cjdns.ContentDHT:
 		return n.innerMessage(now, s, back, ev, b, out)
 	case h.ContentType == contentMessage && ev&cryptoauth.Fresh != 0:
-		p.used = now
+		n.carried(now, p, out)
 		n.innerLetter(now, s, b, out)
 	case h.ContentType < maxContent && ev&cryptoauth.Fresh != 0:
-		p.used = now
+		n.carried(now, p, out)
 		n.dataAlong(now, s, back)
 		n.toTUN(now, s, uint8(h.ContentType), b, out)
 	default:

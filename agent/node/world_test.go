@@ -23,6 +23,8 @@ type world struct {
 	queue []flying
 	// drop decides about every frame; nil drops none.
 	drop func(from, to *host, frame []byte) bool
+	// dropOn decides by the sender's link; nil drops none.
+	dropOn func(from, to *host, link uint16) bool
 	// delay is how long a frame is under way; nil means a millisecond.
 	delay func(from, to *host, frame []byte) time.Duration
 	// tap sees every frame that is delivered.
@@ -143,7 +145,7 @@ func (w *world) send(from *host, b *pkt.Buf) {
 			if seg != 0 && seg == from.segs[b.Port] && to != from {
 				match, src = b.Addr == to.mac || b.Addr.IsBroadcast(), from.mac
 			}
-			if !match || w.drop != nil && w.drop(from, to, b.Bytes()) {
+			if !match || w.drop != nil && w.drop(from, to, b.Bytes()) || w.dropOn != nil && w.dropOn(from, to, b.Port) {
 				continue
 			}
 			if w.tap != nil {
