@@ -155,7 +155,7 @@ func (m *Mesh) backbone(now mono.Time, mac batman.MAC, v batman.VID, out *Out) *
 	}
 	own := mac == m.self()
 	if own && s.own >= maxOwnVLANs || !own && len(s.list)-s.own >= MaxBackbones {
-		m.drops[dropTableFull]++
+		m.lose(dropTableFull)
 		return nil
 	}
 	g = &backbone{mac: mac, vid: v, own: own, seen: now}
@@ -240,7 +240,7 @@ func (m *Mesh) addClaim(now mono.Time, client batman.MAC, v batman.VID, g *backb
 			room -= claimReserve
 		}
 		if len(s.claimList) >= room {
-			m.drops[dropTableFull]++
+			m.lose(dropTableFull)
 			return false
 		}
 		c = &claim{client: client, vid: v, index: len(s.claimList)}

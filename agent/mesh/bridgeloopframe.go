@@ -107,7 +107,7 @@ func (m *Mesh) rxClaim(now mono.Time, f inner, out *Out) bool {
 		sender = a.src
 	}
 	if sender == m.self() || !m.claimGroup(sender, binary.BigEndian.Uint16(a.dst[4:])) {
-		m.drops[dropClaim]++
+		m.lose(dropClaim)
 		return true
 	}
 	m.ownBackbone(now, f.vid, out) // who hears the others is one of them
@@ -202,7 +202,7 @@ func (m *Mesh) rxRequest(now mono.Time, v batman.VID, out *Out) {
 		return
 	}
 	if !g.limit.take(now, blaAnswerInterval, blaAnswerBurst) {
-		m.drops[dropRateLimit]++
+		m.lose(dropRateLimit)
 		return
 	}
 	g.answer = len(m.bla.claimList)

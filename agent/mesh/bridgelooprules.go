@@ -29,7 +29,7 @@ func (m *Mesh) blaRx(now mono.Time, f inner, t batman.PacketType, out *Out) bool
 	}
 	if f.eth.Type == batman.EthARP || f.eth.Type == batman.EthVLAN {
 		if _, c := parseClaim(f); c != noClaim && c != loopClaim {
-			m.drops[dropClaim]++ // gateways never speak through the mesh: it is forged
+			m.lose(dropClaim) // gateways never speak through the mesh: it is forged
 			return true
 		}
 	}

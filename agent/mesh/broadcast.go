@@ -236,7 +236,7 @@ func (m *Mesh) flood(now mono.Time, src, orig batman.MAC, b *pkt.Buf, delay bool
 		return
 	}
 	if m.bcast.repeats.n+m.bcast.delayed.n >= maxBcastQueue {
-		m.drops[dropQueueFull]++
+		m.lose(dropQueueFull)
 		return
 	}
 	c := out.Pool.Get()
@@ -252,8 +252,7 @@ func (m *Mesh) flood(now mono.Time, src, orig batman.MAC, b *pkt.Buf, delay bool
 // fragments.
 func (m *Mesh) bcastOn(hi *HardIface, b *pkt.Buf, out *Out) {
 	if b.Len() > hi.MTU {
-		hi.drops[dropTooBig]++
-		m.drops[dropTooBig]++
+		m.countOn(hi, dropTooBig)
 		return
 	}
 	c := out.Pool.Get()

@@ -41,7 +41,6 @@ const (
 	dropNotBest
 	dropLoop
 	dropOGM
-	dropRoaming
 	dropUnasked
 	dropNeighbour
 	dropForged
@@ -60,19 +59,36 @@ var dropNames = [dropCount]string{
 	"iface-down", "runt", "version", "source", "own-frame", "destination", "type", "ttl", "malformed", "unknown-originator",
 	"duplicate", "protected", "table-full", "rate-limit", "no-route", "unknown-client", "ttvn", "too-big", "no-primary",
 	"queue-full", "fragment", "nested-fragment", "isolation", "bla", "claim-frame", "dat", "gateway", "multicast", "inner-frame",
-	"icmp", "tvlv", "echo", "not-best-next-hop", "loop", "ogm", "roaming", "unasked",
+	"icmp", "tvlv", "echo", "not-best-next-hop", "loop", "ogm", "unasked",
 	"unknown-neighbour",
 	"forged", "stripped", "unchecked", "conflict", "bad-record", "forged-tt", "forged-gw", "forged-roam", "unsigned",
 }
 
-// drop puts b back and counts it.
-func (m *Mesh) drop(b *pkt.Buf, why dropReason, out *Out) {
+// lose counts that something is not taken, also at the interface whose frame
+// is looked at just now; there is none if it is a client's frame, or time.
+func (m *Mesh) lose(why dropReason) { m.loseN(why, 1) }
+
+func (m *Mesh) loseN(why dropReason, n uint64) {
+	m.drops[why] += n
+	if m.rxOn != nil {
+		m.rxOn.drops[why] += n
+	}
+}
+
+// countOn counts at the interface hi, whatever is looked at.
+func (m *Mesh) countOn(hi *HardIface, why dropReason) {
+	hi.drops[why]++
 	m.drops[why]++
+}
+
+// drop puts b back and counts it as lose does.
+func (m *Mesh) drop(b *pkt.Buf, why dropReason, out *Out) {
+	m.lose(why)
 	out.Pool.Put(b)
 }
 
-// dropOn also counts at the interface that it came from.
+// dropOn puts b back and counts it at hi.
 func (m *Mesh) dropOn(hi *HardIface, b *pkt.Buf, why dropReason, out *Out) {
-	hi.drops[why]++
-	m.drop(b, why, out)
+	m.countOn(hi, why)
+	out.Pool.Put(b)
 }

@@ -37,11 +37,10 @@ func (m *Mesh) fragStart(o *Originator, n *Neighbour, p []byte) (s fragSplit, ok
 	count := (len(p) + size - 1) / size
 	switch {
 	case m.primary == nil:
-		m.drops[dropNoPrimary]++
+		m.lose(dropNoPrimary)
 		return s, false
 	case count < 1 || count > fragParts:
-		n.hi.drops[dropTooBig]++
-		m.drops[dropTooBig]++
+		m.countOn(n.hi, dropTooBig)
 		return s, false
 	}
 	m.frag.seqno++

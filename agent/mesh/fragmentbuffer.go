@@ -143,7 +143,7 @@ func oldest(list []*fragChain, c *fragChain) (old *fragChain) {
 
 // fragDrop forgets a chain that will not be complete.
 func (m *Mesh) fragDrop(c *fragChain, pool *pkt.Pool) {
-	m.drops[dropFragment] += uint64(c.n)
+	m.loseN(dropFragment, uint64(c.n))
 	m.fragFree(c, pool)
 }
 

@@ -115,7 +115,7 @@ func (m *Mesh) takeOGM(now mono.Time, from batman.MAC) bool {
 func (m *Mesh) admit(now mono.Time, from batman.MAC, out *Out) bool {
 	l, routed := m.station(from)
 	if !l.newcomers.take(now, newOrigTime, newOrigBurst) {
-		m.drops[dropRateLimit]++
+		m.lose(dropRateLimit)
 		return false
 	}
 	full := len(m.origs) >= MaxOriginators
@@ -123,7 +123,7 @@ func (m *Mesh) admit(now mono.Time, from batman.MAC, out *Out) bool {
 		full = full || len(m.origs)-m.routing.routed >= maxStrangers
 	}
 	if full && !m.evict(now, routed, out) {
-		m.drops[dropTableFull]++
+		m.lose(dropTableFull)
 		return false
 	}
 	return true

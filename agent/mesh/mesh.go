@@ -37,6 +37,7 @@ type Mesh struct {
 	origList []*Originator // the same, in the order in which they were found
 	rng      *rand.Rand
 	drops    [dropCount]uint64
+	rxOn     *HardIface // whose frame is looked at just now, or nil
 
 	routing routing // ogm.go
 	bcast   bcast   // broadcast.go
@@ -124,6 +125,13 @@ func (m *Mesh) HandleFrame(now mono.Time, b *pkt.Buf, out *Out) {
 	}
 	hi.rxFrames++
 	hi.rxBytes += uint64(b.Len())
+	m.rxOn = hi
+	m.rxFrame(now, hi, b, out)
+	m.rxOn = nil
+}
+
+// rxFrame takes a frame that came in on hi.
+func (m *Mesh) rxFrame(now mono.Time, hi *HardIface, b *pkt.Buf, out *Out) {
 	e, err := batman.ParseEth(b.Bytes())
 	if err != nil || e.Type != batman.EtherType {
 		m.dropOn(hi, b, dropRunt, out)

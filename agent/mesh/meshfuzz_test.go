@@ -69,7 +69,8 @@ type fuzzRun struct {
 	windows map[windowKey]windowState
 }
 
-// windowKey names what a node remembers of an originator for a slot.
+// windowKey names what a node remembers of an originator for a slot, or for
+// its flooded frames.
 type windowKey struct {
 	m    *Mesh
 	o    *Originator
@@ -323,8 +324,11 @@ func otherTablesWithinBounds(t testing.TB, m *Mesh) {
 	}
 }
 
-// checkWindows checks that numbers go back only by an accepted jump, and that
-// there is one in 30 s.
+// floodSlot names the window for flooded frames of an originator.
+const floodSlot = -1
+
+// checkWindows checks that numbers of OGMs and floods go back only by an
+// accepted jump, and that there is one in 30 s.
 func (r *fuzzRun) checkWindows(m *Mesh) {
 	for _, o := range m.origList {
 		for s := range o.routes {
@@ -333,17 +337,25 @@ func (r *fuzzRun) checkWindows(m *Mesh) {
 			if m.cfg.Algo == BatmanV {
 				now.known = s < len(o.v.slots) && o.v.slots[s].known
 			}
-			k := windowKey{m, o, s}
-			old := r.windows[k]
-			r.windows[k] = now
-			switch {
-			case !old.known || !now.known:
-			case now.resetAt == old.resetAt && int32(now.last-old.last) < 0:
-				r.t.Fatalf("the number of %v went from %d to %d", o.MAC, old.last, now.last)
-			case now.resetAt != old.resetAt && now.resetAt.Sub(old.resetAt) < resetProtection && now.resetAt > old.resetAt:
-				r.t.Fatalf("two jumps of %v within %v", o.MAC, now.resetAt.Sub(old.resetAt))
-			}
+			r.checkWindow(windowKey{m, o, s}, now)
 		}
+		flood := windowState{true, o.bcast.last, o.bcast.resetAt}
+		if !o.bcast.jumped {
+			flood.resetAt = mono.Time(0).Add(-resetProtection)
+		}
+		r.checkWindow(windowKey{m, o, floodSlot}, flood)
+	}
+}
+
+func (r *fuzzRun) checkWindow(k windowKey, now windowState) {
+	old := r.windows[k]
+	r.windows[k] = now
+	switch {
+	case !old.known || !now.known:
+	case now.resetAt == old.resetAt && int32(now.last-old.last) < 0:
+		r.t.Fatalf("the number of %v in slot %d went from %d to %d", k.o.MAC, k.slot, old.last, now.last)
+	case now.resetAt != old.resetAt && now.resetAt.Sub(old.resetAt) < resetProtection && now.resetAt > old.resetAt:
+		r.t.Fatalf("two jumps of %v in slot %d within %v", k.o.MAC, k.slot, now.resetAt.Sub(old.resetAt))
 	}
 }
 

@@ -198,11 +198,6 @@ func (m *Mesh) countFor(in, via *HardIface, why dropReason) {
 	}
 }
 
-func (m *Mesh) countOn(hi *HardIface, why dropReason) {
-	hi.drops[why]++
-	m.drops[why]++
-}
-
 // pointsBack reports whether the way to the router's own originator leads to
 // the router itself: then it is a neighbour in use, and no relic.
 func (m *Mesh) pointsBack(router *Neighbour, via *HardIface) bool {

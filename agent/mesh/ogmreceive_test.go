@@ -203,3 +203,58 @@ func TestOGMContainers(t *testing.T) {
 		}
 	}
 }
+
+// A container that is broken is counted at the interface that it came by. The
+// others of its packet count, if it is possible to tell where they begin, and
+// the OGM goes on as it came.
+func TestBrokenContainers(t *testing.T) {
+	value := func(k batman.TVLVType, version uint8, n int) []byte {
+		return append(batman.AppendTVLV(nil, k, version, n), make([]byte, n)...)
+	}
+	dat := value(batman.TVLVDAT, batman.VersionDAT, 0)
+	for _, c := range []struct {
+		name  string
+		tvlvs []byte
+		dat   bool // what follows is found
+	}{
+		{"odd", append(value(66, 1, 3), dat...), false},
+		{"longer than the OGM", append(batman.AppendTVLV(nil, 66, 1, 100), dat...), false},
+		{"gateway of 6 bytes", append(value(batman.TVLVGateway, batman.VersionGateway, 6), dat...), true},
+		{"multicast flags of 2 bytes", append(value(batman.TVLVMulticast, batman.VersionMulticast, 2), dat...), true},
+		{"table of 2 bytes", append(value(batman.TVLVTT, batman.VersionTT, 2), dat...), true},
+	} {
+		if len(c.tvlvs)%2 != 0 {
+			c.tvlvs = append(c.tvlvs, 0)
+		}
+		s := newOGMStand(t, 1, nil)
+		s.station(macB, 0, 64, 64)
+		o := single(macB, ogmSeq+1)
+		o.TVLVLen = uint16(len(c.tvlvs))
+		f := ogmFrameOf(macB, o)
+		copy(f[batman.EthLen+batman.OGMLen:], c.tvlvs)
+		s.counts(c.name, map[dropReason]uint64{dropTVLV: 1}, func() { s.rx(0, f) })
+		if got := s.m.originator(macB).dat.capable; got != c.dat {
+			t.Errorf("%s: what follows is found: %v", c.name, got)
+		}
+		if list := s.forwarded(); len(list) != 1 || list[0].tvlvs != string(c.tvlvs) {
+			t.Errorf("%s: forwarded %+v", c.name, list)
+		}
+	}
+	roam := batman.AppendRoam(nil, batman.Roam{Client: batman.Broadcast})
+	for _, c := range []struct {
+		name  string
+		tvlvs []byte
+		why   dropReason
+	}{
+		{"odd", value(66, 1, 3), dropTVLV},
+		{"table of 2 bytes", value(batman.TVLVTT, batman.VersionTT, 2), dropTVLV},
+		{"ROAM of 6 bytes", value(batman.TVLVRoam, batman.VersionRoam, 6), dropTVLV},
+		{"a group roams", roam, dropTVLV},
+		{"a table that nobody asked for", append(batman.AppendTVLV(nil, batman.TVLVTT, batman.VersionTT, 4), batman.TTResponse, 1, 0, 0), dropUnasked},
+	} {
+		s := newOGMStand(t, 1, nil)
+		s.station(macB, 0, 64, 64)
+		h := header(batman.UnicastTVLVLen, batman.UnicastTVLV{TTL: 50, Dst: hardMAC(1, 0), Src: macB, TVLVLen: uint16(len(c.tvlvs))}.Put)
+		s.counts(c.name, map[dropReason]uint64{c.why: 1}, func() { s.rx(0, frameTo(0, macB, h, c.tvlvs)) })
+	}
+}

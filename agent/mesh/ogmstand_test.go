@@ -120,14 +120,16 @@ func (s ogmStand) left() (list []ogmSent) {
 	return list
 }
 
-// counts checks by how much the drop counters rise.
+// counts checks by how much the drop counters rise, of the node and of the
+// interfaces together.
 func (s ogmStand) counts(what string, want map[dropReason]uint64, do func()) {
 	s.t.Helper()
-	before := s.m.drops
+	before, byIface := s.m.drops, s.ifaceDrops()
 	do()
+	after := s.ifaceDrops()
 	for i := range before {
-		if n := s.m.drops[i] - before[i]; n != want[dropReason(i)] {
-			s.t.Errorf("%s: %d dropped because of %q, want %d", what, n, dropNames[i], want[dropReason(i)])
+		if n := s.m.drops[i] - before[i]; n != want[dropReason(i)] || after[i]-byIface[i] != n {
+			s.t.Errorf("%s: %d dropped because of %q, %d at the interfaces, want %d", what, n, dropNames[i], after[i]-byIface[i], want[dropReason(i)])
 		}
 	}
 }

@@ -125,6 +125,18 @@ func (s *stand) run(d time.Duration) {
 	}
 }
 
+// ifaceDrops returns what all interfaces together have counted.
+func (s *stand) ifaceDrops() (sum [dropCount]uint64) {
+	for _, hi := range s.m.ifaces {
+		if hi != nil {
+			for i, n := range hi.drops {
+				sum[i] += n
+			}
+		}
+	}
+	return sum
+}
+
 // dropped checks that exactly one more packet was dropped than before, for
 // that reason, and none was sent or delivered.
 func (s *stand) dropped(what string, why dropReason, do func()) {

@@ -64,10 +64,10 @@ func (m *Mesh) sendBig(now mono.Time, o *Originator, p []byte, out *Out) {
 	n := m.localHop(now, o)
 	switch {
 	case n == nil:
-		m.drops[dropNoRoute]++
+		m.lose(dropNoRoute)
 		return
 	case !m.cfg.Fragmentation:
-		m.drops[dropTooBig]++
+		m.lose(dropTooBig)
 		return
 	}
 	s, ok := m.fragStart(o, n, p)

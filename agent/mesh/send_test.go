@@ -274,11 +274,11 @@ func TestTruncated(t *testing.T) {
 			end = 14 + batman.FragmentLen
 		}
 		for n := range end + 1 {
-			before := s.m.drops
+			before := s.ifaceDrops()
 			s.rx(0, whole[:n])
 			var drops uint64
-			for i := range before {
-				drops += s.m.drops[i] - before[i]
+			for i, after := range s.ifaceDrops() {
+				drops += after - before[i]
 			}
 			if air, clients := s.take(); drops != 1 || len(air)+len(clients) != 0 {
 				t.Errorf("%s, %d of %d bytes: %d drops, sent %d, delivered %d", c.name, n, len(whole), drops, len(air), len(clients))

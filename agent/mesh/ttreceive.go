@@ -15,7 +15,7 @@ import (
 func (m *Mesh) ttOGM(now mono.Time, o *Originator, value []byte, out *Out) {
 	t, err := batman.ParseTT(value)
 	if err != nil {
-		m.drops[dropTVLV]++
+		m.lose(dropTVLV)
 		return
 	}
 	s := &o.tt
@@ -204,7 +204,7 @@ func (m *Mesh) ttLost(now mono.Time, e *ttEntry, o *Originator, roamed bool, out
 
 // ttShort notes that limits keep a part of o's table out.
 func (m *Mesh) ttShort(now mono.Time, o *Originator, out *Out) {
-	m.drops[dropTableFull]++
+	m.lose(dropTableFull)
 	if !o.tt.short {
 		o.tt.short, o.tt.shortAt = true, now
 		m.ttLimit(now, "translation table of "+o.MAC.String(), out)

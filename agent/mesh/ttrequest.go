@@ -45,7 +45,7 @@ func (m *Mesh) ttAskFor(now mono.Time, o *Originator, t batman.TT, full bool, ou
 func (m *Mesh) ttUnicast(now mono.Time, src, dst batman.MAC, value []byte, out *Out) (taken bool) {
 	t, err := batman.ParseTT(value)
 	if err != nil {
-		m.drops[dropTVLV]++
+		m.lose(dropTVLV)
 		return true
 	}
 	mine := m.isMine(dst)
@@ -72,11 +72,11 @@ func (m *Mesh) ttUnicast(now mono.Time, src, dst batman.MAC, value []byte, out *
 func (m *Mesh) ttAnswer(now mono.Time, src batman.MAC, t batman.TT, out *Out) {
 	o := m.originator(src)
 	if o == nil {
-		m.drops[dropUnknownOrig]++
+		m.lose(dropUnknownOrig)
 		return
 	}
 	if m.primary == nil {
-		m.drops[dropNoPrimary]++
+		m.lose(dropNoPrimary)
 		return
 	}
 	told := 0
@@ -164,12 +164,12 @@ func (m *Mesh) ttAnswerFor(now mono.Time, src, dst batman.MAC, t batman.TT, out 
 func (m *Mesh) ttAnswerRoom(now mono.Time, o *Originator, vlans, size int, out *Out) ([]byte, bool) {
 	n := batman.TTLen + vlans*batman.TTVLANLen + size
 	if batman.UnicastTVLVLen+batman.TVLVLen+n > m.ttPacketMax() {
-		m.drops[dropTooBig]++
+		m.lose(dropTooBig)
 		return nil, false
 	}
 	units := 1 + n/ttAnswerUnit
 	if !o.tt.answers.takeN(now, units, ttAnswerEvery, ttAnswerBurst) || !m.tt.answers.takeN(now, units, ttAnswerAll, ttAnswerTotal) {
-		m.drops[dropRateLimit]++
+		m.lose(dropRateLimit)
 		return nil, false
 	}
 	return make([]byte, batman.TVLVLen, batman.TVLVLen+n), true
@@ -188,7 +188,7 @@ func (m *Mesh) ttSendAnswer(now mono.Time, src batman.MAC, o *Originator, b []by
 func (m *Mesh) ttResponse(now mono.Time, src batman.MAC, t batman.TT, out *Out) {
 	o := m.originator(src)
 	if o == nil {
-		m.drops[dropUnknownOrig]++
+		m.lose(dropUnknownOrig)
 		return
 	}
 	s := &o.tt
@@ -198,11 +198,11 @@ func (m *Mesh) ttResponse(now mono.Time, src batman.MAC, t batman.TT, out *Out) 
 		return
 	}
 	if !s.asked || now.Sub(s.askedAt) >= ttAnswerLife || !full && (s.askedFull || t.TTVN != s.askedTTVN) {
-		m.drops[dropUnasked]++
+		m.lose(dropUnasked)
 		return
 	}
 	if !full && !(!s.known && t.TTVN == 1 || s.known && t.TTVN-s.ttvn == 1) {
-		m.drops[dropUnasked]++ // what it changes is not there any more
+		m.lose(dropUnasked) // what it changes is not there any more
 		return
 	}
 	s.asked = false

@@ -103,15 +103,15 @@ func (m *Mesh) ttRoamTVLV(now mono.Time, src batman.MAC, r batman.Roam, out *Out
 func (m *Mesh) ttRoam(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
 	o := m.originator(src)
 	if o == nil {
-		m.drops[dropUnknownOrig]++
+		m.lose(dropUnknownOrig)
 		return
 	}
 	if !r.Client.IsStation() {
-		m.drops[dropTVLV]++
+		m.lose(dropTVLV)
 		return
 	}
 	if !o.tt.roams.take(now, ttRoamEvery, ttRoamBurst) {
-		m.drops[dropRateLimit]++
+		m.lose(dropRateLimit)
 		return
 	}
 	m.stats.ttRoamRx++
@@ -126,7 +126,7 @@ func (m *Mesh) ttRoam(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
 	}
 	if p == nil {
 		if e, p = m.ttPut(k, o); p == nil {
-			m.drops[dropTableFull]++
+			m.lose(dropTableFull)
 			return
 		}
 	}

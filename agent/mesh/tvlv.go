@@ -39,24 +39,25 @@ func (m *Mesh) ogmTVLVs(now mono.Time, o *Originator, b []byte, out *Out) {
 	for len(b) > 0 {
 		t, rest, err := batman.NextTVLV(b)
 		if err != nil {
+			m.lose(dropTVLV)
 			break
 		}
 		b = rest
 		switch {
 		case t.Type == batman.TVLVGateway && t.Version == batman.VersionGateway:
-			if g, err := batman.ParseGateway(t.Value); err == nil {
-				gw = g
-			}
+			gw, err = batman.ParseGateway(t.Value)
 		case t.Type == batman.TVLVDAT && t.Version == batman.VersionDAT:
 			dat = true
 		case t.Type == batman.TVLVMulticast && t.Version == batman.VersionMulticast:
-			if f, err := batman.ParseMulticastFlags(t.Value); err == nil {
-				mcast, mcastFlags = true, f
-			}
+			mcastFlags, err = batman.ParseMulticastFlags(t.Value)
+			mcast = err == nil
 		case t.Type == batman.TVLVTT && t.Version == batman.VersionTT:
 			m.ttOGM(now, o, t.Value, out)
 		case t.Type == batman.TVLVType(m.cfg.containerType()) && t.Version == identity.TVLVVersion:
 			id, _ = identity.ParseContainer(t.Value)
+		}
+		if err != nil {
+			m.lose(dropTVLV)
 		}
 	}
 	m.gwOGM(now, o, m.idGateway(o, gw, id), out)
@@ -86,7 +87,7 @@ func (m *Mesh) rxBigTVLV(now mono.Time, p []byte, out *Out) {
 		m.unicastTVLVs(now, u, tvlvs, out)
 		return
 	}
-	m.drops[dropTooBig]++
+	m.lose(dropTooBig)
 }
 
 // unicastTVLVs reports whether the packet ends here: because it is for this
@@ -97,7 +98,7 @@ func (m *Mesh) unicastTVLVs(now mono.Time, u batman.UnicastTVLV, b []byte, out *
 	for len(b) > 0 {
 		t, rest, err := batman.NextTVLV(b)
 		if err != nil {
-			m.drops[dropTVLV]++
+			m.lose(dropTVLV)
 			break
 		}
 		b = rest
@@ -107,7 +108,9 @@ func (m *Mesh) unicastTVLVs(now mono.Time, u batman.UnicastTVLV, b []byte, out *
 				handled = true
 			}
 		case t.Type == batman.TVLVRoam && t.Version == batman.VersionRoam && mine:
-			if r, err := batman.ParseRoam(t.Value); err == nil {
+			if r, err := batman.ParseRoam(t.Value); err != nil {
+				m.lose(dropTVLV)
+			} else {
 				m.ttRoamTVLV(now, u.Src, r, out)
 			}
 		}
