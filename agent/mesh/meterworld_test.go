@@ -57,6 +57,11 @@ func TestMeter(t *testing.T) {
 	if n := len(v3.m.meter.in); n != 1 {
 		t.Errorf("%d receivers", n)
 	}
+	for range 2 { // at once, again
+		if r := v1.measure(hardMAC(3, 0), 300*time.Millisecond, 310*time.Millisecond); r.Err != "" || r.Bytes < 100*tpMSS {
+			t.Errorf("a test directly behind another: %+v", r)
+		}
+	}
 	w.run(meterSilence + 100*time.Millisecond)
 	if len(v3.m.meter.in) != 0 || len(v1.m.meter.out) != 0 {
 		t.Error("something is left of the test")

@@ -18,10 +18,11 @@ import (
 const (
 	maxMeters      = 5 // tests at once, of either direction. Source: BATADV_TP_MAX_NUM
 	maxMetersIn    = 4 // of which others may ask: one is always free for us
+	maxMetersPeer  = 2 // of which one node may: one that runs, or has just ended, and a new one
 	meterTime      = 10 * time.Second
 	maxMeterTime   = time.Hour
 	meterSilence   = time.Second            // a receiver that hears nothing forgets
-	meterTakeover  = 100 * time.Millisecond // or this, if the same node begins a new test
+	meterTakeover  = 100 * time.Millisecond // or this, if the same node begins a third test
 	meterBurst     = 32                     // segments at once
 	meterPause     = 100 * time.Microsecond // and then
 	meterStampUnit = time.Microsecond
@@ -212,22 +213,33 @@ func (m *Mesh) rxSegment(now mono.Time, r rx, h batman.Throughput, payload uint3
 }
 
 // meterIn returns the test that a segment belongs to. The first segment makes
-// one, and takes the place of an older test of the same node that fell silent.
+// one. A node may begin a test at once after another, which is forgotten a
+// second later; what comes late of that one does not disturb the new one.
 func (m *Mesh) meterIn(now mono.Time, h batman.Throughput) *meterIn {
+	var old *meterIn // of the same node, silent for longest
+	n := 0
 	for _, t := range m.meter.in {
-		if t.peer != h.Orig {
+		switch {
+		case t.peer != h.Orig:
 			continue
+		case t.session == h.Session:
+			return t
+		case old == nil || t.seen < old.seen:
+			old = t
 		}
-		if t.session != h.Session {
-			if h.Seqno != batman.TPFirstSeqno || now.Sub(t.seen) < meterTakeover {
-				return nil
-			}
-			t.session = h.Session
-			t.reset()
-		}
-		return t
+		n++
 	}
-	if h.Seqno != batman.TPFirstSeqno || len(m.meter.in) >= maxMetersIn || len(m.meter.in)+len(m.meter.out) >= maxMeters {
+	switch {
+	case h.Seqno != batman.TPFirstSeqno:
+		return nil
+	case n >= maxMetersPeer:
+		if now.Sub(old.seen) < meterTakeover {
+			return nil
+		}
+		old.session = h.Session
+		old.reset()
+		return old
+	case len(m.meter.in) >= maxMetersIn || len(m.meter.in)+len(m.meter.out) >= maxMeters:
 		return nil
 	}
 	t := &meterIn{peer: h.Orig, session: h.Session, seen: now}

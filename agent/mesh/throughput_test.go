@@ -295,10 +295,14 @@ func TestMeterSessions(t *testing.T) {
 	if a == nil || h(1, 1, first+5) != a {
 		t.Fatal("no test")
 	}
-	if h(1, 2, first) != nil {
-		t.Error("a running test is taken over")
+	b := h(1, 2, first)
+	if b == nil || b == a || h(1, 1, first+5) != a {
+		t.Fatal("a second test at once is refused, or disturbs the first")
 	}
-	for n := 2; n <= maxMetersIn; n++ {
+	if h(1, 3, first) != nil {
+		t.Error("two running tests, and one is taken over")
+	}
+	for n := 2; n <= maxMetersIn-1; n++ {
 		if h(n, 1, first) == nil {
 			t.Errorf("test %d is refused", n)
 		}
@@ -307,8 +311,12 @@ func TestMeterSessions(t *testing.T) {
 		t.Error("the last place is given to a stranger")
 	}
 	l.now = l.now.Add(meterTakeover)
-	if b := h(1, 2, first); b != a || b.session != 2 {
-		t.Error("a new test of the same node is refused")
+	b.seen = l.now
+	if c := h(1, 3, first); c != a || c.session != 3 {
+		t.Error("a third test of the same node is refused")
+	}
+	if h(1, 1, first+5) != nil {
+		t.Error("a segment of the test that was taken over is taken")
 	}
 	a.seen = l.now
 	if d := l.m.meterDeadline(); d != mono.Time(meterSilence) {
@@ -316,7 +324,7 @@ func TestMeterSessions(t *testing.T) {
 	}
 	l.now = mono.Time(meterSilence)
 	l.m.meterExpire(l.now, &l.out)
-	if len(l.m.meter.in) != 1 || l.m.meter.in[0] != a {
+	if len(l.m.meter.in) != 2 || l.m.meter.in[0] != a || l.m.meter.in[1] != b {
 		t.Errorf("%d tests left", len(l.m.meter.in))
 	}
 }
