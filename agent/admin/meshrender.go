@@ -11,7 +11,9 @@ import (
 )
 
 // The functions of this file print tables as batctl does, column by column:
-// scripts take them apart. Source: the output of batctl 2023.0 and later.
+// scripts take them apart. Source: the output of batctl 2026.2. Older ones have
+// no P among the multicast flags (before 2024), and in BATMAN_V another header
+// of the neighbours and one blank more in the lines of the originators.
 
 // MeshStyle says how a table of the mesh is printed.
 type MeshStyle struct {

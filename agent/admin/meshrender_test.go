@@ -273,7 +273,7 @@ func TestMeshJSON(t *testing.T) {
 			`{"version":"meshagent-1.2.3","algo_name":"BATMAN_V","mesh_ifindex":5,"mesh_ifname":"bat0","mesh_address":"02:ba:00:00:01:ff","hard_ifindex":2,"hard_ifname":"eth0","hard_address":"02:ba:00:00:01:00",` +
 				`"tt_ttvn":4,"bla_crc":43481,"mcast_flags":{"all_unsnoopables":false,"want_all_ipv4":false,"want_all_ipv6":false,"want_no_rtr_ipv4":true,"want_no_rtr_ipv6":true,"have_mc_ptype_capa":true,"raw":56},` +
 				`"mcast_flags_priv":{"bridged":false,"querier_ipv4_exists":false,"querier_ipv6_exists":false,"querier_ipv4_shadowing":false,"querier_ipv6_shadowing":false,"raw":0},` +
-				`"aggregated_ogms_enabled":true,"ap_isolation_enabled":false,"bonding_enabled":false,"bridge_loop_avoidance_enabled":true,"distributed_arp_table_enabled":true,"fragmentation_enabled":true,` +
+				`"aggregated_ogms_enabled":true,"ap_isolation_enabled":false,"isolation_mark":0,"isolation_mask":0,"bonding_enabled":false,"bridge_loop_avoidance_enabled":true,"distributed_arp_table_enabled":true,"fragmentation_enabled":true,` +
 				`"gw_bandwidth_down":100,"gw_bandwidth_up":20,"gw_mode":"off","gw_sel_class":20,"hop_penalty":30,"multicast_forceflood_enabled":false,"orig_interval":1000,"multicast_fanout":16}`},
 	} {
 		got, err := json.Marshal(tc.row)

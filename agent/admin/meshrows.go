@@ -31,6 +31,8 @@ type MeshInfo struct {
 	McastPriv     MeshMcastPriv  `json:"mcast_flags_priv"`
 	Aggregation   bool           `json:"aggregated_ogms_enabled"`
 	APIsolation   bool           `json:"ap_isolation_enabled"`
+	IsolationMark uint32         `json:"isolation_mark"` // always 0: there is no such setting here
+	IsolationMask uint32         `json:"isolation_mask"` // the same
 	Bonding       bool           `json:"bonding_enabled"`
 	BLA           bool           `json:"bridge_loop_avoidance_enabled"`
 	DAT           bool           `json:"distributed_arp_table_enabled"`

@@ -86,6 +86,12 @@ func TestBridgeLoop(t *testing.T) {
 		}
 		once(k2, p, "bat0", "eth0", "02:bc:01:00:00:00")
 		once(p, k2, "eth0", "bat0", "02:bc:02:00:00:00")
+		for _, c := range []string{"cl", "bbt"} {
+			w.sameText(k1, a, c)
+		}
+		for _, c := range []string{"clj", "bbj"} {
+			w.sameJSON(k1, a, c)
+		}
 		before, _ := p.Counters("eth0")
 		time.Sleep(3 * time.Second)
 		after, _ := p.Counters("eth0")

@@ -72,39 +72,45 @@ func (w *world) chosen(n, gw node, down, up int) {
 // TestGatewayKernel: the kernel is the gateway; another DHCP server, which is
 // not announced, must not be asked.
 func TestGatewayKernel(t *testing.T) {
-	row(t, "gateway server in the kernel, DHCP client at the agent", func(w *world) {
-		lan := w.lan()
-		k1 := w.kernel("k1", MeshConfig{Setup: []string{"gw server 20mbit/5mbit"}, IPs: []string{"10.9.0.1/24"}}, lan)
-		k2 := w.kernel("k2", MeshConfig{IPs: []string{"10.9.0.2/24"}}, lan)
-		a := w.agent("a1", agentConfig{Options: []string{"gw_mode", "client"}}, lan)
-		w.routes(k1, k2, a)
-		w.dhcpServer(k2, 200)
-		w.chosen(a, k1, 200, 50)
-		time.Sleep(time.Second)
-		w.dhcpServer(k1, 100)
-		for range 3 {
-			if got := w.dhcp(a); !strings.HasPrefix(got, "10") {
-				w.Errorf("lease .%s, want one of .100 to .109 of the gateway", got)
-			}
+	row(t, "gateway server in the kernel, DHCP client at the agent", func(w *world) { gatewayK(w, "") })
+}
+
+func gatewayK(w *world, algo string) {
+	lan := w.lan()
+	k1 := w.kernel("k1", MeshConfig{Algo: algo, Setup: []string{"gw server 20mbit/5mbit"}, IPs: []string{"10.9.0.1/24"}}, lan)
+	k2 := w.kernel("k2", MeshConfig{Algo: algo, IPs: []string{"10.9.0.2/24"}}, lan)
+	a := w.agent("a1", agentConfig{Algo: algo, Options: []string{"gw_mode", "client"}}, lan)
+	w.routes(k1, k2, a)
+	w.dhcpServer(k2, 200)
+	w.chosen(a, k1, 200, 50)
+	time.Sleep(time.Second)
+	w.dhcpServer(k1, 100)
+	w.leases(a)
+}
+
+// leases asks three times and wants addresses of the gateway.
+func (w *world) leases(n node) {
+	w.Helper()
+	for range 3 {
+		if got := w.dhcp(n); !strings.HasPrefix(got, "10") {
+			w.Errorf("lease .%s, want one of .100 to .109 of the gateway", got)
 		}
-	})
+	}
 }
 
 // TestGatewayAgent: the same with the agent as the gateway.
 func TestGatewayAgent(t *testing.T) {
-	row(t, "gateway server at the agent, DHCP client in the kernel", func(w *world) {
-		lan := w.lan()
-		k1 := w.kernel("k1", MeshConfig{Setup: []string{"gw client"}}, lan)
-		k2 := w.kernel("k2", MeshConfig{IPs: []string{"10.9.0.2/24"}}, lan)
-		a := w.agent("a1", agentConfig{Options: []string{"gw_mode", "server", "gw_bandwidth", "30mbit/6mbit"}, IPs: []string{"10.9.0.1/24"}}, lan)
-		w.routes(k1, k2, a)
-		w.dhcpServer(k2, 200)
-		w.chosen(k1, a, 300, 60)
-		w.dhcpServer(a, 100)
-		for range 3 {
-			if got := w.dhcp(k1); !strings.HasPrefix(got, "10") {
-				w.Errorf("lease .%s, want one of .100 to .109 of the gateway", got)
-			}
-		}
-	})
+	row(t, "gateway server at the agent, DHCP client in the kernel", func(w *world) { gatewayA(w, "") })
+}
+
+func gatewayA(w *world, algo string) {
+	lan := w.lan()
+	k1 := w.kernel("k1", MeshConfig{Algo: algo, Setup: []string{"gw client"}}, lan)
+	k2 := w.kernel("k2", MeshConfig{Algo: algo, IPs: []string{"10.9.0.2/24"}}, lan)
+	a := w.agent("a1", agentConfig{Algo: algo, Options: []string{"gw_mode", "server", "gw_bandwidth", "30mbit/6mbit"}, IPs: []string{"10.9.0.1/24"}}, lan)
+	w.routes(k1, k2, a)
+	w.dhcpServer(k2, 200)
+	w.chosen(k1, a, 300, 60)
+	w.dhcpServer(a, 100)
+	w.leases(k1)
 }

@@ -30,6 +30,22 @@ func TestVAgentRestart(t *testing.T) {
 	row(t, "V: the agent restarts", func(w *world) { agentRestart(w, batmanV) })
 }
 
+func TestVGuestReboot(t *testing.T) {
+	row(t, "V: the guest reboots", func(w *world) { guestReboot(w, batmanV) })
+}
+
+func TestVGatewayKernel(t *testing.T) {
+	row(t, "V: gateway server in the kernel, DHCP client at the agent", func(w *world) { gatewayK(w, batmanV) })
+}
+
+func TestVGatewayAgent(t *testing.T) {
+	row(t, "V: gateway server at the agent, DHCP client in the kernel", func(w *world) { gatewayA(w, batmanV) })
+}
+
+func TestVTables(t *testing.T) {
+	row(t, "V: batctl's tables and ours: columns and JSON keys", func(w *world) { tables(w, batmanV) })
+}
+
 // vOriginator is a line of originators_json of BATMAN_V.
 type vOriginator struct {
 	Orig       string `json:"orig_address"`
