@@ -120,6 +120,12 @@ func TestDATClientRules(t *testing.T) {
 		{"unknown", nil, ask, false, true, 2, nil, true, false},
 		{"known", know, ask, true, false, 0, reply, true, true},
 		{"known with a MAC that nobody has", stale, ask, false, true, 2, nil, true, false},
+		{"known with a MAC of a node whose table changed", func(w *world, n *wnode) {
+			know(w, n)
+			o := n.m.originator(hardMAC(3, 0))
+			n.m.ttOGM(w.now, o, batman.AppendTT(nil, batman.TTOGMDiff, o.tt.ttvn+7, 0), &n.out)
+			n.out.Frames.Recycle(&w.pool)
+		}, ask, false, true, 2, nil, true, false},
 		{"known too long ago", func(w *world, n *wnode) { know(w, n); w.now = w.now.Add(datTimeout) }, ask, false, true, 2, nil, true, false},
 		{"known on another VLAN", func(w *world, n *wnode) { n.m.dat.cache.learn(w.now, datKey(dip, 0), dst, false) }, ask, false, true, 2, nil, true, false},
 		{"a client of ours", func(w *world, n *wnode) {

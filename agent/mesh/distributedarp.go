@@ -58,6 +58,8 @@ func (m *Mesh) parseDAT(f inner, op uint16) (a arp, ok bool) {
 // has and that the mesh knows as a client, ours or another's. A host that came
 // back with another MAC would not be reached otherwise for as long as anybody
 // asks for it, because the answers keep the old one alive; the module has that.
+// A node that came back, with other clients, counts only when its new table is
+// there.
 func (m *Mesh) datFind(now mono.Time, ip [4]byte, v batman.VID) (mac batman.MAC, ok bool) {
 	mac, ok = m.dat.cache.find(now, datKey(ip, v))
 	if !ok {
@@ -67,7 +69,7 @@ func (m *Mesh) datFind(now mono.Time, ip [4]byte, v batman.VID) (mac batman.MAC,
 		return mac, true
 	}
 	o, _ := m.ttFind(mac, v)
-	return mac, o != nil
+	return mac, o != nil && !o.ttDoubtful(now)
 }
 
 // datClientRequest looks at a frame of a client. answered: it is an ARP

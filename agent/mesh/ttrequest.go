@@ -40,6 +40,12 @@ func (m *Mesh) ttAskFor(now mono.Time, o *Originator, t batman.TT, full bool, ou
 	m.ttSend(now, m.self(), o, b, out)
 }
 
+// ttDoubtful reports whether all of o's table is asked for, because the copy
+// does not fit what o announces.
+func (o *Originator) ttDoubtful(now mono.Time) bool {
+	return o.tt.asked && o.tt.askedFull && now.Sub(o.tt.askedAt) < ttAnswerLife
+}
+
 // ttUnicast takes a TT container that src sent to dst. It reports false if the
 // packet must go on: it is not for this node and this node cannot answer.
 func (m *Mesh) ttUnicast(now mono.Time, src, dst batman.MAC, value []byte, out *Out) (taken bool) {
