@@ -65,6 +65,7 @@ demo: needs build ## five agents in namespaces, MESH=1: a mesh of nine; ARGS=--c
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests
 	$(MAKE) fuzz FUZZTIME=5m
 	$(GO) test -race -shuffle=on -count=20 ./agent/...
+	LOOP_RUNS=1000 $(GO) test -count=1 -run NoLoops -v ./agent/mesh
 	GOARCH=386 CGO_ENABLED=0 $(GO) test ./agent/...
 clean: ## remove what was built
 	rm -rf $(OUT)

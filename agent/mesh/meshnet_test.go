@@ -2,6 +2,8 @@ package mesh
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -203,10 +205,16 @@ func (g *net) reaches() (have, all int) {
 
 // Random nets with losses in each direction, delays that reorder frames, cuts,
 // new links, restarts and reboots: no forwarding loop outlives six intervals.
+// LOOP_RUNS in the environment adds as many nets for each algorithm.
 func TestNoLoops(t *testing.T) {
+	type nets struct{ nodes, reach, seeds, steps int }
+	plan := []nets{{10, 350, 10, 20}, {20, 300, 3, 12}, {40, 220, 1, 8}}
+	if more, err := strconv.Atoi(os.Getenv("LOOP_RUNS")); err == nil {
+		plan = append(plan, nets{12, 400, more, 15})
+	}
 	for _, algo := range []Algo{BatmanIV, BatmanV} {
 		worst, have, all := time.Duration(0), 0, 0
-		for _, c := range []struct{ nodes, reach, seeds, steps int }{{10, 350, 10, 20}, {20, 300, 3, 12}, {40, 220, 1, 8}} {
+		for _, c := range plan {
 			for seed := range uint64(c.seeds) {
 				g := newNet(t, 1000*uint64(c.nodes)+seed, c.nodes, c.reach, algo)
 				if seed%2 == 1 {

@@ -58,7 +58,7 @@ func TestLineV(t *testing.T) {
 // metric down by 1/8 per ELP interval.
 func TestWifiV(t *testing.T) {
 	w := newWorld(t, 3)
-	wifi := func(c *IfaceConfig) { c.Wifi, c.FullDuplex, c.Speed = true, true, 0 }
+	wifi := func(c *IfaceConfig) { c.Wifi, c.FullDuplex, c.Speed, c.ELPInterval = true, true, 0, 0 }
 	var n []*wnode
 	for _, name := range []string{"a", "b", "c", "d"} {
 		k := w.node(name, fastV)

@@ -136,7 +136,10 @@ func (n *wnode) boot(s Seqnos) {
 
 // iface adds or changes interface i.
 func (n *wnode) iface(i int, set func(*IfaceConfig)) {
-	c := IfaceConfig{Name: fmt.Sprintf("eth%d", i), MAC: hardMAC(n.id, i), MTU: 1500, FullDuplex: true, Speed: 10000}
+	c := IfaceConfig{
+		Name: fmt.Sprintf("eth%d", i), MAC: hardMAC(n.id, i), MTU: 1500, FullDuplex: true, Speed: 10000,
+		ELPInterval: n.cfg.OrigInterval / 2, // as the defaults are to each other
+	}
 	if set != nil {
 		set(&c)
 	}
