@@ -61,6 +61,7 @@ type ident struct {
 	signing   bool
 	unsigned  bool // that was told
 	clients   []identity.Client
+	contests  []contest
 }
 
 // idSign is a packet that waits for its signature. For roaming the clients
@@ -261,6 +262,7 @@ func (m *Mesh) idTick(now mono.Time, out *Out) {
 		m.idTell(now, o, true, out)
 		m.idPolicy(now, o, out)
 	}
+	m.idContests(now, out)
 	m.idSignRecord(now, out)
 	m.idNext(now, out)
 }

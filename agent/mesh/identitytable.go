@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
@@ -125,10 +126,57 @@ func (m *Mesh) idRank(o *Originator) uint64 {
 	return 1
 }
 
+// contest is a client of this node that a node without identity says to have.
+type contest struct {
+	ttKey
+	at mono.Time
+}
+
+// maxContests is how many such clients wait for a decision; more are given up
+// at once.
+const maxContests = 256
+
 // idKeeps reports whether a client of this node stays here though o says that
-// it has it: o is nobody, and the client spoke a moment ago.
+// it has it: o is nobody, and the client spoke a moment ago. What it does next
+// decides, see idContests.
 func (m *Mesh) idKeeps(now mono.Time, c *ttClient, o *Originator) bool {
-	return m.id.self != nil && m.cfg.RequireSigned != SignOff && !c.gone && now.Sub(c.lastSeen) < keepTime && m.idNode(o) == nil
+	if m.id.self == nil || m.cfg.RequireSigned == SignOff || c.gone || now.Sub(c.lastSeen) >= keepTime || m.idNode(o) != nil {
+		return false
+	}
+	for _, k := range m.id.contests {
+		if k.ttKey == c.ttKey {
+			return true
+		}
+	}
+	if len(m.id.contests) >= maxContests {
+		return false
+	}
+	m.id.contests = append(m.id.contests, contest{c.ttKey, now})
+	return true
+}
+
+// idContests decides about the clients that others claim: one that spoke since
+// is here, and the others are told so; one that did not for a while is gone.
+func (m *Mesh) idContests(now mono.Time, out *Out) {
+	m.id.contests = slices.DeleteFunc(m.id.contests, func(k contest) bool {
+		c, e := m.tt.local[k.ttKey], m.tt.global[k.ttKey]
+		switch {
+		case c == nil || c.gone || e == nil:
+			return true
+		case c.lastSeen > k.at:
+			m.ttClaim(now, k.ttKey, out)
+			return true
+		case now.Sub(c.lastSeen) < keepTime:
+			return false
+		}
+		for i := range e.places {
+			if p := &e.places[i]; p.state&placeLeft == 0 {
+				m.ttLost(now, e, p.orig, true, out)
+				break
+			}
+		}
+		return true
+	})
 }
 
 // idOwner reports whether the client of p stays with it though o, without
