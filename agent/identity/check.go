@@ -71,9 +71,9 @@ func (t *Table) Check(now mono.Time, o *OGM, budget *int) Verdict {
 }
 
 // fit finds the claim and chain that the element belongs to. If there is none
-// it returns the best that was seen.
+// it returns why it is not the one that is in use.
 func (p *Peer) fit(o *OGM, budget *int) (i int, why fit) {
-	why = fitNo
+	why, first := fitNo, true
 	for n := range p.claims {
 		i = (p.cur + n) % len(p.claims)
 		c := &p.claims[i]
@@ -90,7 +90,9 @@ func (p *Peer) fit(o *OGM, budget *int) (i int, why fit) {
 				}
 				return i, got
 			default:
-				why = max(why, got)
+				if first {
+					why, first = got, false
+				}
 			}
 		}
 	}
