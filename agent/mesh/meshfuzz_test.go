@@ -13,7 +13,7 @@ import (
 
 // FuzzMesh drives complete nodes with frames and time. The first byte says
 // whether they are alone with each other (honest) or whether somebody among
-// them sends what he likes, and by which algorithm they route; what follows
+// them sends what he likes, by which algorithm they route, and who is signed; what follows
 // are commands, see fuzzRun.
 //
 //   - hostile: every table stays within its bounds, sequence numbers go back
@@ -33,6 +33,9 @@ func FuzzMesh(f *testing.F) {
 			algo = BatmanV
 		}
 		r := &fuzzRun{t: t, data: data[2:], net: newNet(t, uint64(data[1]), 3+int(data[0]>>2)%3, 900, algo)}
+		if data[0]&0x80 != 0 {
+			r.sign()
+		}
 		r.begin(honest)
 		for steps := 0; len(r.data) > 0 && steps < 100 && r.spent < 300*time.Second; steps++ {
 			if honest {
@@ -162,7 +165,13 @@ func (r *fuzzRun) honest() {
 
 // hostile does one thing, with the worst meant.
 func (r *fuzzRun) hostile() {
-	switch op := r.byte(); op % 10 {
+	ops := byte(10)
+	if r.nodes[0].key != nil {
+		ops = 13
+	}
+	switch op := r.byte() % ops; op {
+	case 10, 11, 12:
+		r.hostileIdentity(op)
 	case 0:
 		r.pass(time.Duration(r.byte()) * 4 * time.Millisecond)
 	case 1:
@@ -328,10 +337,14 @@ func otherTablesWithinBounds(t testing.TB, m *Mesh) {
 const floodSlot = -1
 
 // checkWindows checks that numbers of OGMs and floods go back only by an
-// accepted jump, and that there is one in 30 s.
+// accepted jump, and that there is one in 30 s. OGMs of originators with an
+// identity are held by their chains.
 func (r *fuzzRun) checkWindows(m *Mesh) {
 	for _, o := range m.origList {
 		for s := range o.routes {
+			if o.id.seen {
+				break // its numbers begin anew when its record says so
+			}
 			rt := &o.routes[s]
 			now := windowState{rt.known, rt.lastSeqno, rt.resetAt}
 			if m.cfg.Algo == BatmanV {

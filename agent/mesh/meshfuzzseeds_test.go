@@ -51,5 +51,5 @@ func fuzzSeeds(t testing.TB) (seeds [][]byte) {
 		}
 		seeds = append(seeds, p)
 	}
-	return seeds
+	return append(seeds, identitySeeds()...)
 }
