@@ -28,7 +28,7 @@ const (
 	Wait                    // it will be handed back when its record is checked
 	Forged                  // refuse: the element does not fit
 	Stripped                // refuse: there is no container
-	Unchecked               // refuse: too far ahead, or no hashes left
+	Unchecked               // refuse: too far ahead, no hashes left, or its record is not known
 	Past                    // refuse: a valid one that is too old to be of use
 	Conflict                // refuse: another key has the address
 	BadRecord               // refuse: the record is none, or proved bad
@@ -137,12 +137,14 @@ func (p *Peer) gives(now mono.Time, c *claim) bool {
 // unfit takes an OGM whose element belongs to nobody that is known.
 func (t *Table) unfit(now mono.Time, p *Peer, why fit, o *OGM) Verdict {
 	trusted := p.trusted(now)
-	refuse := Verdict{Result: Forged, Ask: o.Record == nil && (why == fitFar || !p.knows(o.ID))}
-	switch why {
-	case fitPast:
-		refuse.Result = Past
-	case fitFar, fitUnpaid:
+	refuse := Verdict{Result: Forged}
+	switch other := o.Record == nil && !p.knows(o.ID); {
+	case other, why == fitFar: // another run perhaps, of which the record got lost
+		refuse = Verdict{Result: Unchecked, Ask: o.Record == nil}
+	case why == fitUnpaid:
 		refuse.Result = Unchecked
+	case why == fitPast:
+		refuse.Result = Past
 	}
 	if o.Record != nil {
 		r, err := ParseRecord(o.Record)

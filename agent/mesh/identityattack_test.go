@@ -144,6 +144,18 @@ func TestIdentityAttacks(t *testing.T) {
 	}{
 		{"higher number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+5); return f }, dropForged, "forged"},
 		{"next number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+1); return f }, dropForged, "forged"},
+		{"another record's id", func(s *scene) []byte {
+			f := s.last()
+			setSeqno(f, seqnoOf(f)+1)
+			return mapTVLVs(f, func(t batman.TVLV) []byte {
+				v := bytes.Clone(t.Value)
+				if t.Type == identity.TVLVType {
+					v[1], v[2] = 0x10, v[2]^1
+					v = v[:24]
+				}
+				return v
+			})
+		}, dropUnchecked, ""},
 		{"far number", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)+100000); return f }, dropUnchecked, ""},
 		{"far back", func(s *scene) []byte { f := s.last(); setSeqno(f, seqnoOf(f)-100000); return f }, dropDuplicate, ""},
 		{"same number, other element", func(s *scene) []byte {

@@ -333,3 +333,55 @@ func TestIdentityLowerBoot(t *testing.T) {
 		s.flows(s.o, s.v, 5*time.Second)
 	}
 }
+
+// Random nets of signed and unsigned nodes, with losses, frames that overtake
+// each other, cuts, restarts and reboots: in the end everybody knows everybody
+// whom he can reach, and nothing was ever taken for an attack.
+func TestIdentityNets(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		for seed := range uint64(4) {
+			g := newNet(t, 500+seed, 8, 450, algo)
+			g.jobTime = 30 * time.Millisecond
+			g.delay = 15 * time.Millisecond
+			for i, n := range g.nodes[:6] {
+				n.key, n.cfg.RequireSigned = testKey(i), SignOverlay
+				n.boot(Seqnos{})
+				g.second(n)
+			}
+			g.watch(5 * time.Second)
+			for range 15 {
+				g.chance()
+				g.watch(2 * time.Second)
+			}
+			if g.worst > 6*g.interval {
+				t.Errorf("%v, seed %d: a loop to %s lived %v", algo, seed, g.worstTo, g.worst)
+			}
+			for i := range g.nodes { // nobody is alone now
+				for j := range i {
+					for iface := range 2 {
+						g.cut(g.nodes[i], iface, g.nodes[j], iface)
+					}
+				}
+			}
+			for i := 1; i < len(g.nodes); i++ {
+				g.link(g.nodes[i], 0, g.nodes[i-1], 0, 50)
+			}
+			g.run(30 * time.Second)
+			sum := map[string]uint64{}
+			for _, a := range g.nodes[:6] {
+				for _, b := range g.nodes[:6] {
+					if got := a.identity(b.primary()); a != b && got != b.ip() {
+						t.Errorf("%v, seed %d: %s shows %q for %s", algo, seed, a.name, got, b.name)
+					}
+				}
+				for r := dropForged; r <= dropUnsigned; r++ {
+					sum[dropNames[r]] += a.m.drops[r]
+				}
+				if a.m.drops[dropForged]+a.m.drops[dropStripped]+a.m.drops[dropBadRecord]+a.m.drops[dropConflict]+a.m.drops[dropForgedGW]+a.m.drops[dropForgedTT] > 0 {
+					t.Errorf("%v, seed %d: %s drops %s", algo, seed, a.name, a.dropsOf())
+				}
+			}
+			t.Logf("%v, seed %d: drops of six nodes %v", algo, seed, sum)
+		}
+	}
+}
