@@ -83,7 +83,7 @@ func FuzzPacket(f *testing.F) {
 		case KindRecord:
 			rec, certs, err := ParseRecordPacket(content)
 			if err == nil {
-				n.table.Record(0, h.Src, mac3, true, rec, certs)
+				n.table.Record(0, &OGM{MAC: h.Src, Routed: true, Has: true, Seqno: 1001}, rec, certs)
 			}
 		case KindChallenge:
 			_, _ = ParseChallenge(content)

@@ -99,10 +99,12 @@ func (t *Table) answered(now mono.Time, i *item, o *Outcome) {
 	o.Node = n
 }
 
-// Record takes a record that came as an answer to a request. It reports the
+// Record takes a record that came as an answer to a request. last is the last
+// OGM of its originator; Src and Routed are those of the answer. It reports the
 // node if the record is the one that is known already; then nothing is checked.
-// ok is false if it is no record of mac, old, or there is no room.
-func (t *Table) Record(now mono.Time, mac, from batman.MAC, routed bool, raw []byte, certs [][]byte) (known *Node, ok bool) {
+// ok is false if it is no record of that originator, old, or there is no room.
+func (t *Table) Record(now mono.Time, last *OGM, raw []byte, certs [][]byte) (known *Node, ok bool) {
+	mac := last.MAC
 	r, err := ParseRecord(raw)
 	if err != nil || r.MAC() != mac {
 		return nil, false
@@ -121,10 +123,13 @@ func (t *Table) Record(now mono.Time, mac, from batman.MAC, routed bool, raw []b
 		i.certs = certs
 		return nil, true
 	}
-	if slices.Contains(q.failed, id) || !q.room(classAsked, from, mac, routed) {
+	if slices.Contains(q.failed, id) || !q.room(classAsked, last.Src, mac, last.Routed) {
 		return nil, false
 	}
-	i := &item{class: classAsked, kind: KindRecord, from: from, routed: routed, mac: mac, id: id, raw: raw, rec: r, certs: certs}
+	i := &item{
+		class: classAsked, kind: KindRecord, from: last.Src, routed: last.Routed, mac: mac, id: id, raw: raw, rec: r, certs: certs,
+		ogm: last.Has, seqno: last.Seqno, elem: last.Element,
+	}
 	i.job = recordJob(raw, &r)
 	q.add(now, i)
 	return nil, true

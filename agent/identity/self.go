@@ -295,9 +295,14 @@ func (s *Self) RecordDue() (due, putOff bool) {
 	return due, s.put < maxPut
 }
 
-// Append appends our container for an OGM with that element. due is what
-// RecordDue said, with is whether the record comes along; both are false for
-// other interfaces than the primary.
+// AppendOther appends our container for an OGM of an interface that is not the
+// primary one.
+func (s *Self) AppendOther(dst []byte, typ uint8, e Element) []byte {
+	return appendContainer(dst, typ, &Container{ID: s.id, Element: e})
+}
+
+// Append appends our container for an OGM of the primary interface with that
+// element. due is what RecordDue said, with is whether the record comes along.
 func (s *Self) Append(dst []byte, typ uint8, e Element, due, with bool) []byte {
 	c := Container{ID: s.id, Element: e}
 	switch {

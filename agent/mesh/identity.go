@@ -24,7 +24,7 @@ const (
 // Rates and limits of packets between agents.
 const (
 	askTime, askBurst       = time.Second / 4, 16 // questions of this node
-	askAgain                = 4 * time.Second     // the same one, unless somebody wants to know
+	askAgain                = 2 * time.Second     // the same one, unless somebody wants to know
 	askWanted               = time.Second         // the same, if somebody does
 	askLife                 = 10 * time.Second    // how long an answer may take
 	maxAsked                = 256
@@ -79,6 +79,8 @@ type idSign struct {
 type idOrig struct {
 	at        mono.Time // when there was a container of ours
 	seen      bool
+	seqno     uint32 // of that OGM
+	elem      identity.Element
 	node      *identity.Node // verified, as of the last OGM or second
 	answers   bucket
 	told      NodeChange

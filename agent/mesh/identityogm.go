@@ -87,7 +87,7 @@ func (m *Mesh) idAppendSecond(dst []byte, hi *HardIface) []byte {
 		return dst
 	}
 	dst = batman.AppendMulticastFlags(dst, mcastNothing)
-	return s.Append(dst, m.cfg.containerType(), e, false, false)
+	return s.AppendOther(dst, m.cfg.containerType(), e)
 }
 
 // idUnsigned tells once that OGMs go unsigned.
@@ -101,6 +101,7 @@ func (m *Mesh) idUnsigned(out *Out) {
 // ogmID is what identities have to do with an OGM that is taken.
 type ogmID struct {
 	begin, ask, has bool
+	elem            identity.Element
 }
 
 // idOGM looks at an OGM before anything else is done with it: if it reports
@@ -138,7 +139,7 @@ func (m *Mesh) idOGM(now mono.Time, r rx, mac batman.MAC, seqno uint32, raw, tvl
 	if v.Result == identity.Wait && m.cfg.RequireSigned != SignOff {
 		return id, false
 	}
-	return ogmID{v.Begin, v.Ask, o.Has}, true
+	return ogmID{v.Begin, v.Ask, o.Has, o.Element}, true
 }
 
 // refusal translates a result.
@@ -165,6 +166,7 @@ func (m *Mesh) refusal(r identity.Result) (why dropReason, refused bool) {
 func (m *Mesh) idTaken(now mono.Time, r rx, o *Originator, seqno uint32, id ogmID, out *Out) {
 	if id.has {
 		o.id.at, o.id.seen = now, true
+		o.id.seqno, o.id.elem = seqno, id.elem
 	}
 	if m.id.self == nil {
 		return
@@ -173,9 +175,9 @@ func (m *Mesh) idTaken(now mono.Time, r rx, o *Originator, seqno uint32, id ogmI
 	if id.begin && m.cfg.RequireSigned != SignOff {
 		m.idBegin(now, o, seqno, out)
 	}
-	if id.ask && m.router(o, nil) != nil {
+	if id.ask {
 		_, routed := m.station(r.src)
-		m.idAsk(now, o.MAC, nil, routed, out)
+		m.idAsk(now, o.MAC, &r, routed, out)
 	}
 }
 

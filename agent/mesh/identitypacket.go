@@ -67,7 +67,8 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 		if err != nil {
 			return dropMalformed, false
 		}
-		n, ok := m.id.known.Record(now, h.Src, r.src, routed, rec, certs)
+		last := identity.OGM{MAC: h.Src, Seqno: o.id.seqno, Has: o.id.seen, Container: identity.Container{Element: o.id.elem}, Routed: routed, Held: identity.Held{Src: r.src}}
+		n, ok := m.id.known.Record(now, &last, rec, certs)
 		if !ok {
 			return dropBadRecord, false
 		}

@@ -385,3 +385,34 @@ func TestIdentityNets(t *testing.T) {
 		}
 	}
 }
+
+// A node that boots is known at the other end of the mesh within two seconds,
+// and knows who is there a little later.
+func TestIdentityBootIsQuick(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		w := newWorld(t, 9)
+		w.jobTime = 25 * time.Millisecond
+		set := func(c *Config) { c.Algo = algo }
+		a, b, c := w.signed("a", set), w.signed("b", set), w.signed("c", set)
+		w.link(a, 0, b, 0, 0)
+		w.link(b, 0, c, 0, 0)
+		w.run(70 * time.Second)
+		var known, knows time.Duration
+		for range 5 {
+			c.boot(Seqnos{})
+			begin := w.now
+			w.until(10*time.Second, "a knows c", func() bool {
+				n := a.changes[len(a.changes)-1]
+				return n.Boot == c.boots && n.Reachable && n.IP.String() == c.ip()
+			})
+			known = max(known, w.now.Sub(begin))
+			w.until(10*time.Second, "c knows a", func() bool { return c.verified(a) })
+			knows = max(knows, w.now.Sub(begin))
+			w.run(40 * time.Second)
+		}
+		t.Logf("%v: c is known after %v at most, and knows a after %v", algo, known, knows)
+		if known > 2*time.Second || knows > 5*time.Second {
+			t.Errorf("%v: known after %v, knows after %v", algo, known, knows)
+		}
+	}
+}
