@@ -36,6 +36,9 @@ func (n *Node) sendPing(now mono.Time, p *Peer, addr pkt.Addr, candidate bool, o
 		p.cookieAt = now
 	}
 	p.lastPing = now
+	if !candidate && p.ca.CanSend() {
+		p.unproven = mono.Min(p.unproven, now)
+	}
 	if candidate || !p.ca.CanSend() {
 		n.introduce(now, p, addr, out)
 	}
@@ -120,11 +123,22 @@ func (n *Node) peerVersion(now mono.Time, p *Peer, v uint32, out *Out) {
 	}
 }
 
+// pinged notes a ping of p. If it pings again so soon, it does not hear us,
+// which we would not notice as long as its own packets come: so ask.
+func (n *Node) pinged(now mono.Time, p *Peer, out *Out) {
+	again := p.herPing != 0 && now.Sub(p.herPing) < againTime
+	if p.herPing = now; again && p.unproven == mono.Never {
+		n.pingPeer(now, p, out)
+		n.hurry(now)
+	}
+}
+
 // peerPong takes the answer to our ping.
 func (n *Node) peerPong(now mono.Time, p *Peer, c *cjdns.Control, out *Out) {
 	if string(c.Opaque) != string(p.cookie[:]) || p.cookieAt == 0 {
 		return
 	}
+	p.unproven = mono.Never
 	rtt := now.Sub(p.cookieAt)
 	if p.rtt == 0 {
 		p.rtt = rtt
@@ -276,9 +290,13 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 	case cjdns.CtrlPing:
 		if back == p.label {
 			n.peerVersion(now, p, c.Version, out)
+			n.pinged(now, p, out)
 		}
 		reply.Type = cjdns.CtrlPong
 	case cjdns.CtrlPong:
+		if back == p.label {
+			p.unproven = mono.Never
+		}
 		if back == p.label && string(c.Opaque) == string(p.cookie[:]) {
 			n.peerPong(now, p, &c, out)
 		} else {

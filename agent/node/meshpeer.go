@@ -182,10 +182,10 @@ func (n *Node) expireMeshPeer(now mono.Time, p *Peer, out *Out) bool {
 	if e == nil {
 		return false // it is not in the mesh now: nobody would hear us
 	}
-	if p.asking == mono.Never {
+	if since := mono.Min(p.asking, p.unproven); since == mono.Never {
 		e.answers(now)
 	} else {
-		n.greyHole(now, e, p, now.Sub(p.asking), out)
+		n.greyHole(now, e, p, now.Sub(since), out)
 	}
 	return true
 }

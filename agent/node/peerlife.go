@@ -245,7 +245,13 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 			n.pingPeer(now, p, out)
 		}
 		n.hurry(now)
-	case p.asking != mono.Never:
+	case p.unproven != mono.Never && now.Sub(p.lastPing) >= answerTime:
+		n.pingPeer(now, p, out)
+		n.hurry(now)
+	case p.asking != mono.Never || p.unproven != mono.Never:
+		n.hurry(now)
+	case p.used != 0 && now.Sub(p.used) < usedTime && now.Sub(p.lastPing) >= usedTime:
+		n.pingPeer(now, p, out)
 		n.hurry(now)
 	case now.Sub(max(p.lastIn, 0)) >= n.lazy(p) && now.Sub(p.lastPing) >= knockTime:
 		n.pingPeer(now, p, out)

@@ -27,6 +27,8 @@ const (
 	forgetTime   = 262 * time.Second       // a peer that nobody configured, without a word
 	halfOpenTime = 10 * time.Second        // an address that does not finish its first handshake
 	resolveTime  = 2 * time.Second         // between look-ups of a lost peer's host name
+	usedTime     = 2 * time.Second         // between pings of a peer that carries something
+	againTime    = time.Second             // a peer that pings twice in this time does not hear us
 	rateTime     = 2 * time.Second         // over which kbit/s are measured
 )
 
@@ -69,7 +71,9 @@ type Peer struct {
 	made      mono.Time
 	lastIn    mono.Time // last fresh packet; -1 never
 	asking    mono.Time // first packet sent since; Never if answered
+	unproven  mono.Time // first ping of ours since the last answer to one; Never
 	lastPing  mono.Time
+	herPing   mono.Time // its last one
 	nextKnock mono.Time
 	nextRenew mono.Time
 	nextAsk   mono.Time // next look-up of its host name
@@ -115,7 +119,7 @@ func (n *Node) addPeer(now mono.Time, link uint16, addr pkt.Addr, key cjdns.Key,
 	}
 	p := &Peer{
 		key: key, ip: key.IP(), source: s, link: link, addr: addr, made: now,
-		lastIn: -1, asking: mono.Never, doubt: mono.Never, lastPing: -1, nextKnock: now, nextRenew: now, rateAt: now,
+		lastIn: -1, asking: mono.Never, doubt: mono.Never, unproven: mono.Never, lastPing: -1, nextKnock: now, nextRenew: now, rateAt: now,
 		replies: bucket{rate: 100, burst: 100},
 	}
 	n.peers = append(n.peers, p)

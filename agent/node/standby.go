@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/session"
 	"github.com/meshagent/meshagent/agent/switchcore"
 )
 
@@ -30,7 +31,12 @@ func (n *Node) twins(p *Peer, f func(q *Peer)) {
 // works reports whether p can be expected to deliver what it is given.
 func (n *Node) works(now mono.Time, p *Peer) bool {
 	l := n.link(p.link)
-	return p.up && l != nil && l.up && (p.asking == mono.Never || now.Sub(p.asking) < p.patience.Limit())
+	return p.up && l != nil && l.up && !late(now, p.asking, p.patience.Limit()) && !late(now, p.unproven, session.MostPatience)
+}
+
+// late reports whether limit has passed since t, which may be Never.
+func late(now, t mono.Time, limit time.Duration) bool {
+	return t != mono.Never && now.Sub(t) >= limit
 }
 
 // carrier returns who shall carry the frames for the slot of p: p itself if it
