@@ -120,7 +120,7 @@ func WriteSessions(w io.Writer, sessions []node.SessionStatus) error {
 	t.row("ADDRESS", "STATE", "PATH", "VERSION", "RTT", "LAST IN", "LAST OUT", "NOTE")
 	for _, s := range sessions {
 		t.row(s.IP, strings.ToLower(s.State), dash(s.Label), number(uint64(s.Version)), rtt(s.RTTMicros), last(s.LastInMs), last(s.LastOutMs),
-			counters(s.Duplicates, s.Lost, s.OutOfRange))
+			sessionNote(s))
 	}
 	return t.flush()
 }
@@ -246,11 +246,32 @@ func peerNote(p node.PeerStatus) string {
 	if p.Noise {
 		notes = append(notes, "noise")
 	}
+	if p.LinkKind == "mesh" {
+		notes = append(notes, fmt.Sprintf("metric %d", p.Metric))
+	}
+	if p.CarriedBy != "" {
+		notes = append(notes, "carried by "+p.CarriedBy)
+	}
 	if c := counters(p.Duplicates, 0, p.OutOfRange); c != "" {
 		notes = append(notes, c)
 	}
 	if p.LastProblem != "" {
 		notes = append(notes, p.LastProblem)
+	}
+	return strings.Join(notes, ", ")
+}
+
+// sessionNote says what is worth knowing about the way of a session.
+func sessionNote(s node.SessionStatus) string {
+	var notes []string
+	if n := len(s.Paths) - 1; n > 0 {
+		notes = append(notes, fmt.Sprintf("%d more known", n))
+	}
+	if s.Changes > 0 {
+		notes = append(notes, fmt.Sprintf("path changed %d times, last %s ago: %s", s.Changes, last(s.ChangedMs), s.Why))
+	}
+	if c := counters(s.Duplicates, s.Lost, s.OutOfRange); c != "" {
+		notes = append(notes, c)
 	}
 	return strings.Join(notes, ", ")
 }

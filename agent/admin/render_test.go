@@ -98,6 +98,14 @@ func TestSessionsTable(t *testing.T) {
 ADDRESS                                  STATE        PATH                 VERSION  RTT     LAST IN  LAST OUT  NOTE
 `+ipA+`  established  0000.0000.0000.0013  20       123 ms  0s       0s        LOS 1
 `)
+	s := node.SessionStatus{Paths: make([]node.PathStatus, 3), Changes: 2, ChangedMs: 4000, Why: "better", Lost: 1}
+	if got, want := sessionNote(s), "2 more known, path changed 2 times, last 4s ago: better, LOS 1"; got != want {
+		t.Errorf("note %q, want %q", got, want)
+	}
+	p := node.PeerStatus{LinkKind: "mesh", Source: "mesh", Metric: 200, CarriedBy: "udp4"}
+	if got, want := peerNote(p), "mesh, metric 200, carried by udp4"; got != want {
+		t.Errorf("note %q, want %q", got, want)
+	}
 }
 
 func TestPingText(t *testing.T) {

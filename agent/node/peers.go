@@ -107,6 +107,9 @@ type Peer struct {
 	rateIn, rateOut       uint32 // kbit/s
 	rateAt                mono.Time
 	rateBytesIn, rateBOut uint64
+	rateReceived          uint64
+	rateLost              uint64
+	loss                  int32 // thousandths of what it sends us, smoothed
 	handshakes            uint64
 	problem               string
 }
@@ -232,7 +235,7 @@ func (n *Node) byKey(key cjdns.Key) *Peer {
 	return best
 }
 
-// measure updates the rates that Status shows.
+// measure updates the rates and the loss that Status shows.
 func (p *Peer) measure(now mono.Time) {
 	ms := uint64(now.Sub(p.rateAt) / time.Millisecond)
 	if ms == 0 {
@@ -240,5 +243,16 @@ func (p *Peer) measure(now mono.Time) {
 	}
 	p.rateIn = uint32((p.bytesIn - p.rateBytesIn) * 8 / ms)
 	p.rateOut = uint32((p.bytesOut - p.rateBOut) * 8 / ms)
+	if p.ca != nil {
+		st := p.ca.Stats()
+		// A new session counts from zero; late packets take back what was
+		// counted as lost before.
+		if got := int64(st.Received) - int64(p.rateReceived); got > 0 {
+			lost := max(0, int64(st.Lost)-int64(p.rateLost))
+			permille := lost * 1000 / (lost + got)
+			p.loss += int32(permille-int64(p.loss)) / 4
+		}
+		p.rateReceived, p.rateLost = st.Received, st.Lost
+	}
 	p.rateAt, p.rateBytesIn, p.rateBOut = now, p.bytesIn, p.bytesOut
 }

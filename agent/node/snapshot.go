@@ -28,6 +28,10 @@ func (n *Node) Status(now mono.Time) Status {
 			{"nodes", n.finder.Len(), pathfinder.MaxNodes + MaxPeers},
 			{"searches", n.finder.Searches(), pathfinder.MaxSearches},
 			{"commands", len(n.pings), MaxPings},
+			{"mesh-nodes", len(n.mesh.nodes), MaxMeshNodes},
+			{"mesh-peers", len(n.mesh.peers), MaxMeshPeers},
+			{"mesh-slots-resting", len(n.mesh.slots.resting), maxMeshSlots - len(n.mesh.peers)},
+			{"messages", len(n.mail.waiting), maxLetters},
 		},
 	}
 	for _, l := range n.links {
@@ -42,7 +46,7 @@ func (n *Node) Status(now mono.Time) Status {
 		s.Peers = append(s.Peers, n.peerStatus(now, p))
 	}
 	for _, e := range n.sessions.All() {
-		s.Sessions = append(s.Sessions, sessionStatus(now, e))
+		s.Sessions = append(s.Sessions, n.sessionStatus(now, e))
 	}
 	return s
 }
@@ -137,11 +141,20 @@ func (n *Node) peerStatus(now mono.Time, p *Peer) PeerStatus {
 		st.ConfiguredAs = p.conf.Host
 	}
 	if l := n.link(p.link); l != nil {
-		st.Link = l.Name
+		st.Link, st.LinkKind = l.Name, l.Kind.String()
 		if !l.up && st.LastProblem == "" {
 			st.LastProblem = "link " + l.Name + " is down"
 		}
 	}
+	if e := n.mesh.nodes[p.ip]; e != nil && n.onMesh(p) {
+		st.Metric = e.now().Metric
+	}
+	if c := n.carrierOf(p); c != nil && c != p {
+		if l := n.link(c.link); l != nil && c.up {
+			st.CarriedBy = l.Name
+		}
+	}
+	st.LossPermille = int(p.loss)
 	if p.ca != nil {
 		c := p.ca.Stats()
 		st.Received, st.Duplicates, st.Lost, st.OutOfRange = c.Received, c.Duplicates, c.Lost, c.OutOfRange
@@ -166,14 +179,36 @@ func (n *Node) peerState(p *Peer) string {
 	}
 }
 
-func sessionStatus(now mono.Time, s *session.Session) SessionStatus {
+func (n *Node) sessionStatus(now mono.Time, s *session.Session) SessionStatus {
 	c := s.CA.Stats()
-	return SessionStatus{
+	st := SessionStatus{
 		IP: s.IP.String(), PublicKey: s.Key.String(),
 		Addr:  cjdns.NodeAddr{Version: s.Version, Label: s.Path, Key: s.Key}.String(),
 		State: s.CA.State().String(), Version: s.Version, Label: s.Path.String(),
 		RecvHandle: s.Recv, SendHandle: s.Send,
 		Duplicates: c.Duplicates, Lost: c.Lost, OutOfRange: c.OutOfRange,
 		LastInMs: msSince(now, s.LastIn), LastOutMs: msSince(now, s.LastOut), RTTMicros: s.RTT / 1000,
+		Why: s.Why.String(), Changes: s.Changes, ChangedMs: -1, Paths: []PathStatus{},
 	}
+	if s.Changes > 0 {
+		st.ChangedMs = msSince(now, s.Changed)
+	}
+	for _, r := range n.finder.Routes(s.IP) {
+		p := PathStatus{
+			Label: r.Label.String(), State: "good", RTTMicros: r.RTT.Microseconds(),
+			LossPermille: r.LossPermille(), Direct: r.Label.IsOneHop(),
+		}
+		switch {
+		case r.Label == s.Path:
+			if p.State = "used"; r.Answers > 0 {
+				st.RTTMicros = p.RTTMicros
+			}
+		case now < r.BadUntil:
+			p.State = "bad"
+		case r.Answers == 0:
+			p.State = "unmeasured"
+		}
+		st.Paths = append(st.Paths, p)
+	}
+	return st
 }

@@ -58,6 +58,15 @@ func (n *Node) carrier(now mono.Time, p *Peer) *Peer {
 	return best
 }
 
+// carrierOf returns who carries the frames for the slot of p now; nil if it
+// has none.
+func (n *Node) carrierOf(p *Peer) *Peer {
+	if !p.hasPort {
+		return nil
+	}
+	return n.byPort[p.port]
+}
+
 // recarry decides anew who carries the frames for the slot of p. It reports
 // whether anybody does.
 func (n *Node) recarry(now mono.Time, p *Peer) bool {

@@ -49,7 +49,10 @@ type PeerStatus struct {
 	Addr         string `json:"addr"`   // node text: vN.path.key
 	LLAddr       string `json:"lladdr"` // ip:port or MAC
 	Link         string `json:"link"`
-	State        string `json:"state"` // cjdns's words: INIT, SENT_HELLO, …, ESTABLISHED, UNRESPONSIVE
+	LinkKind     string `json:"linkKind"`            // udp, eth or mesh
+	Metric       uint8  `json:"metric,omitempty"`    // of the way through the mesh, 255 is perfect; mesh only
+	CarriedBy    string `json:"carriedBy,omitempty"` // link to the same node that carries its frames while it does not answer
+	State        string `json:"state"`               // cjdns's words: INIT, SENT_HELLO, …, ESTABLISHED, UNRESPONSIVE
 	Version      uint32 `json:"version"`
 	Label        string `json:"label"` // path to it, four groups
 	Incoming     bool   `json:"incoming"`
@@ -65,6 +68,7 @@ type PeerStatus struct {
 	OutOfRange   uint64 `json:"receivedOutOfRange"`
 	LastInMs     int64  `json:"lastInMs"` // ms since the last authenticated packet, -1 never
 	RTTMicros    int64  `json:"rttMicros"`
+	LossPermille int    `json:"lossPermille"` // of the packets that it sends us, smoothed
 	Handshakes   uint64 `json:"handshakes"`
 	LastProblem  string `json:"lastProblem,omitempty"`
 	ConfiguredAs string `json:"configuredAs,omitempty"` // host name as written, if it is one
@@ -86,6 +90,22 @@ type SessionStatus struct {
 	LastInMs   int64  `json:"lastInMs"`
 	LastOutMs  int64  `json:"lastOutMs"`
 	RTTMicros  int64  `json:"rttMicros"`
+	// Why it uses its path: found (the first that was known), theirs (the
+	// other end came along it), better (measured), broken (another one did
+	// not answer). Changes counts, ChangedMs is ms since the last; -1 never.
+	Why       string       `json:"why"`
+	Changes   uint32       `json:"pathChanges"`
+	ChangedMs int64        `json:"pathChangedMs"`
+	Paths     []PathStatus `json:"paths"`
+}
+
+// PathStatus describes one way to the other end of a session.
+type PathStatus struct {
+	Label        string `json:"label"`
+	State        string `json:"state"` // used, good, unmeasured, or bad: it did not answer and rests
+	RTTMicros    int64  `json:"rttMicros"`
+	LossPermille int    `json:"lossPermille"`
+	Direct       bool   `json:"direct"`
 }
 
 // TableStatus says how full a bounded table is.
