@@ -135,6 +135,9 @@ func (n *Node) RemoveLink(now mono.Time, index uint16, out *Out) {
 			n.removePeer(now, p, out)
 		}
 	}
+	if l := n.link(index); l != nil && l.Kind == LinkMesh {
+		clear(n.mesh.nodes) // who told of them is gone
+	}
 	if int(index) < len(n.links) {
 		n.links[index] = nil
 	}

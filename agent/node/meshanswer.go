@@ -38,21 +38,19 @@ func (n *Node) prepareAnswer(now mono.Time, s *session.Session, back cjdns.Label
 	if ip == n.self.IP || ip == s.IP {
 		return false
 	}
-	e := n.mesh.nodes[ip]
-	if p := n.mesh.peers[ip]; p != nil && p.up {
+	e, p := n.mesh.nodes[ip], n.mesh.peers[ip]
+	_, known := n.finder.Path(now, ip)
+	if p != nil && p.up || e == nil && (known || len(n.mesh.nodes) == 0) {
+		return false
+	}
+	if !n.mesh.calls.take(now) {
+		n.drops[dropBusy]++
 		return false
 	}
 	var until mono.Time
-	switch {
-	case !n.mesh.calls.take(now):
-		n.drops[dropBusy]++
-		return false
-	case e != nil:
+	if e != nil {
 		until = n.callNode(now, e, out)
-	default:
-		if _, ok := n.finder.Path(now, ip); ok {
-			return false
-		}
+	} else {
 		until = n.callUplinks(now, out)
 	}
 	if until == 0 || len(n.mesh.deferred) >= maxDeferred {

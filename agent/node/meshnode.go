@@ -130,6 +130,7 @@ func (n *Node) SetMeshNode(now mono.Time, m MeshNode, out *Out) {
 			n.meshMoved(now, p, e.addr(), out)
 		}
 		if fresh || moved {
+			p.called = now
 			n.knock(now, p, out)
 		}
 	}

@@ -81,11 +81,15 @@ func (n *Node) fromMesh(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 			n.fromMeshStranger(now, l, &h, b, out)
 			return
 		}
-		if !n.plausible(p, b.Bytes()) {
+		if !n.meantFor(p, &h, b, out) {
 			n.drop(b, dropAuth, out)
 			return
 		}
-		if !n.sources.take(now, p.addr, p.key) || !n.handshakes.take(now) {
+		from := p.addr
+		if h.State >= cjdns.StateKey {
+			from.Port = 1 // what looks like an answer must not use up the tokens for calls
+		}
+		if !n.sources.take(now, from, p.key) || !n.handshakes.take(now) {
 			n.drop(b, dropBusy, out)
 			return
 		}
@@ -110,6 +114,22 @@ func (n *Node) fromMesh(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 	}
 	b.Addr = p.addr
 	n.fromPeer(now, p, b, out)
+}
+
+// meantFor reports whether a handshake packet can be from p. Anybody in the
+// mesh can send one in its name, so a hello must prove the key before it takes
+// tokens; that costs no key agreement.
+func (n *Node) meantFor(p *Peer, h *cjdns.CryptoHeader, b *pkt.Buf, out *Out) bool {
+	if h.State >= cjdns.StateKey {
+		return true
+	}
+	if n.meshCA.CheckAuth(b.Bytes(), false) != nil {
+		return false
+	}
+	probe := out.Pool.Get()
+	defer out.Pool.Put(probe)
+	probe.CopyFrom(b)
+	return p.ca.ProvesKey(probe)
 }
 
 // meshPeerOf returns the peering over the mesh with the owner of key, or nil.
@@ -218,7 +238,7 @@ func (n *Node) expireMesh(now mono.Time, out *Out) {
 // that we do not know.
 func (n *Node) knowsNoMore(target, ip cjdns.IP) bool {
 	e := n.mesh.nodes[ip]
-	return e != nil && !e.now().Uplink
+	return e != nil && !e.now().Uplink && n.mesh.nodes[target] == nil
 }
 
 // meshUp goes on with what waited for a peering.

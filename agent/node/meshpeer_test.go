@@ -496,3 +496,26 @@ func TestIntroduction(t *testing.T) {
 		t.Errorf("%d introductions in one instant", n)
 	}
 }
+
+// Handshakes that anybody can send in the name of a peer, from anywhere in the
+// mesh, do not keep it from coming back.
+func TestMeshHellosDoNotLockOut(t *testing.T) {
+	w, a, b := meshPair(t, 235)
+	w.flows(a, b, time.Second)
+	fake := make([]byte, 140)
+	flood := func() {
+		for i := range 40 {
+			w.random(fake)
+			copy(fake, []byte{0, 0, 0, byte(i % 4)})
+			clear(fake[4:16]) // no password
+			copy(fake[40:], a.id.Public[:])
+			b.receive(0, pkt.MACAddr([6]byte{2, 0, 0, 0, 9, byte(i)}), fake)
+			b.receive(0, a.mac, fake)
+		}
+	}
+	flood()
+	a.boot()
+	w.introduce()
+	a.tell(b, "back")
+	t.Logf("back after %v", w.until(2*time.Second, "a is back", func() bool { flood(); return b.heard("back") }))
+}

@@ -9,8 +9,6 @@ import (
 // where it does.
 func TestMeshStatus(t *testing.T) {
 	w, a, b := meshPair(t, 540)
-	c := w.host("c", 0)
-	_ = c
 	w.chat(a, b, 10*time.Second, 50*time.Millisecond, nil)
 	s := a.node.Status(w.now)
 	if len(s.Peers) != 1 || len(s.Sessions) != 1 {

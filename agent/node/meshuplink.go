@@ -21,7 +21,8 @@ const (
 type uplinks struct {
 	chosen [maxUplinks]cjdns.IP // zero: none
 	wanted mono.Time            // the last search; -1 never
-	change mono.Time            // when one may be exchanged again
+	next   mono.Time            // when the choice may be looked at again
+	change mono.Time            // when one may be exchanged for quality again
 }
 
 // callUplinks sees to it that the best uplinks of the mesh are peers. It
@@ -29,8 +30,8 @@ type uplinks struct {
 // wait for.
 func (n *Node) callUplinks(now mono.Time, out *Out) (until mono.Time) {
 	u := &n.mesh.uplinks
-	if u.wanted != now {
-		u.wanted = now
+	if u.wanted = now; now >= u.next {
+		u.next = now.Add(tickShort) // going through the mesh's nodes is not for every packet
 		n.chooseUplinks(now)
 	}
 	for _, ip := range u.chosen {
