@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -223,5 +222,20 @@ func TestMeasuringIsCheap(t *testing.T) {
 	if used > 60 || idle > 12 {
 		t.Error("too many")
 	}
-	_ = fmt.Sprint
+
+}
+
+// Peers and sessions that nobody uses are quiet: a ping and its answer in
+// three seconds on each link, and the questions for links.
+func TestIdleIsQuiet(t *testing.T) {
+	w, a, z, _, _ := diamond(t, 351)
+	w.chat(a, z, 10*time.Second, 100*time.Millisecond, nil)
+	w.run(15 * time.Second)
+	frames := 0
+	w.tap = func(_, _ *host, _ []byte) { frames++ }
+	w.run(time.Minute)
+	t.Logf("%d frames a minute on four links", frames)
+	if frames > 4*(2*20+8+4) {
+		t.Error("too many")
+	}
 }

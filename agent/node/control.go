@@ -126,11 +126,14 @@ func (n *Node) peerVersion(now mono.Time, p *Peer, v uint32, out *Out) {
 // pinged notes a ping of p. If it pings again so soon, it does not hear us,
 // which we would not notice as long as its own packets come: so ask.
 func (n *Node) pinged(now mono.Time, p *Peer, out *Out) {
-	again := p.herPing != 0 && now.Sub(p.herPing) < againTime
-	if p.herPing = now; again && p.unproven == mono.Never {
-		n.pingPeer(now, p, out)
-		n.hurry(now)
+	before := p.herPing
+	p.herPing = now
+	if before == 0 || now.Sub(before) >= againTime || p.unproven != mono.Never || now.Sub(p.lastPing) < answerTime {
+		return
 	}
+	n.pingPeer(now, p, out)
+	p.unproven = before // since then she has not heard us, unless this is answered
+	n.hurry(now)
 }
 
 // peerPong takes the answer to our ping.

@@ -151,6 +151,9 @@ func TestIslandsReachEachOther(t *testing.T) {
 				for _, h := range w.hosts {
 					queries += h.node.finder.Asked
 				}
+				if queries > 1500 || cost.frames > 8000 {
+					t.Errorf("a storm: %d frames, %d routing questions", cost.frames, queries)
+				}
 				t.Logf("156 pairs after %v: %d frames, %d kB, %d routing questions", took, cost.frames, cost.bytes/1000, queries)
 			}
 		})

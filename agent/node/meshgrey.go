@@ -35,6 +35,7 @@ func (n *Node) greyHole(now mono.Time, e *meshNode, p *Peer, silent time.Duratio
 	a.next = now.Add(greyPause << a.times)
 	a.times = min(a.times+1, greyMost)
 	out.Asks = append(out.Asks, Ask{Kind: AskAvoid, MAC: e.now().MAC})
+	p.lastPing = now.Add(tickShort - answerTime) // so the other way is tried at once
 }
 
 // answers notes that a node answers.

@@ -21,8 +21,9 @@ const (
 	enough = 3
 	// A way must be this much quicker, beside the factors in Choose, to be
 	// worth a change.
-	worthTime = 2 * time.Millisecond
-	widenTime = 30 * time.Second // between questions for other ways
+	worthTime  = 2 * time.Millisecond
+	widenTime  = 30 * time.Second // between questions for other ways
+	widenFirst = 5 * time.Second  // before the first one
 )
 
 // Measure is what is known of the quality of a way.
@@ -100,6 +101,9 @@ func (f *Finder) Probe(now mono.Time, n Node, take func() bool, out *Out) (first
 		pause := probeOther
 		if r.Label == n.Label {
 			pause = probeUsed
+		}
+		if r.probed == 0 && !r.Label.IsOneHop() {
+			r.probed = max(now, 1) // a direct way is measured at once, others in time
 		}
 		if now < r.BadUntil || r.probed != 0 && now.Sub(r.probed) < pause {
 			continue
@@ -185,6 +189,10 @@ func (f *Finder) Answered(ip cjdns.IP, label cjdns.Label) mono.Time {
 func (f *Finder) Widen(now mono.Time, ip cjdns.IP, out *Out) {
 	e := f.nodes[ip]
 	if e == nil || len(e.routes) == 0 || len(e.routes) >= maxRoutes || e.peer != 0 || now < e.nextWiden {
+		return
+	}
+	if e.nextWiden == 0 { // not with all the others that begin now
+		e.nextWiden = now.Add(f.jitter(widenFirst))
 		return
 	}
 	e.nextWiden = now.Add(f.jitter(widenTime))
