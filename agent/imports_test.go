@@ -44,11 +44,13 @@ var rooms = map[string]room{
 	"mesh":       {pure: true, own: append([]string{"batman", "identity"}, words...)}, // cjdns: the keys in records
 	"session":    {pure: true, own: append([]string{"cryptoauth"}, words...)},
 	"node":       {pure: true, own: append([]string{"cryptoauth", "switchcore", "pathfinder", "session"}, words...)},
+	"ubus/wire":  {pure: true, float: true}, // ubus has doubles
 	// edges: thin, Linux
 	"netio":  {float: true, own: []string{"mono", "pkt"}, other: []string{"github.com/songgao/water", "github.com/mdlayher/packet", "golang.org/x/sys"}},
 	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "github.com/jsimonetti/rtnetlink/v2", "github.com/google/nftables", "golang.org/x/sys"}},
 	"config": {float: true, own: []string{"cjdns", "batman", "mesh"}, other: []string{"github.com/tailscale/hujson"}},
-	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "config", "node", "mesh"}},
+	"ubus":   {float: true, own: []string{"ubus/wire"}}, // no dependency: the protocol is all there is to it, and pure Go has to speak it
+	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "config", "node", "mesh", "ubus", "ubus/wire"}},
 	// programs
 	"daemon":        {float: true, own: []string{"*"}, other: []string{"*"}},
 	"cmd/meshagent": {float: true, own: []string{"*"}, other: []string{"*"}},
