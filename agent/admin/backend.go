@@ -28,6 +28,8 @@ type Backend interface {
 	PeerDel(ctx context.Context, selector string) (config.PeerChange, error)
 	// Reload reads the configuration again and applies what changed.
 	Reload(ctx context.Context) (ReloadReport, error)
+	// ConfigDiff reads the configuration again and changes nothing.
+	ConfigDiff(ctx context.Context) (ReloadReport, error)
 	MeshBackend
 }
 

@@ -2,8 +2,8 @@
 // registry of methods, a unix socket that serves it as JSON lines, the client
 // of that socket, and the text that the command line prints.
 //
-// The registry knows nothing of its transport; ubus and the cjdns admin
-// protocol are meant to be further thin adapters to it. The package does not
+// The registry knows nothing of its transport. Another thin adapter puts it on
+// ubus; the cjdns admin protocol is meant to be one more. The package does not
 // know how the agent works either: it calls a Backend, which the daemon
 // implements.
 //
@@ -13,5 +13,6 @@
 //	Registry  the methods of one agent
 //	Backend   what the methods need of the agent
 //	Server    the unix socket
+//	Bus       the same on ubus
 //	Code      the kind of an error, a word that programs can compare
 package admin

@@ -98,6 +98,7 @@ func NewMethods(b Backend) *Registry {
 			report, err := b.Reload(ctx)
 			return report, configError(err)
 		}})
+	addConfigMethods(r, b)
 	addMeshMethods(r, b)
 	r.Add(Method{Name: "methods", Summary: "the methods of this agent", ReadOnly: true,
 		Handle: func(context.Context, Args) (any, error) { return r.Methods(), nil }})

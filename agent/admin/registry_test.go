@@ -62,8 +62,12 @@ func (f *fakeBackend) Reload(context.Context) (ReloadReport, error) {
 	return ReloadReport{Changes: []config.Change{}, Warnings: []string{}}, f.err
 }
 
+func (f *fakeBackend) ConfigDiff(context.Context) (ReloadReport, error) {
+	return ReloadReport{Changes: []config.Change{{Kind: "peer", Action: config.Added, Section: "nyc"}}, Warnings: []string{}}, f.err
+}
+
 func TestMethods(t *testing.T) {
-	want := "mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
+	want := "config.diff mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
 		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
@@ -94,8 +98,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: config.diff, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: config.diff, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

@@ -23,6 +23,9 @@ func WriteStatus(w io.Writer, s node.Status) error {
 	default:
 		t.row("tun", fmt.Sprintf("%s %s, mtu %d, inbound %s, %s", clean(s.TUN.Name), s.TUN.State, s.TUN.MTU, s.TUN.Inbound, s.TUN.Offload))
 	}
+	if bus := busLine(s.Bus); bus != "" {
+		t.row("ubus", bus)
+	}
 	if len(s.Drops) > 0 {
 		t.row("drops", drops(s.Drops))
 	}
@@ -51,6 +54,17 @@ func WriteStatus(w io.Writer, s node.Status) error {
 		}
 	}
 	return nil
+}
+
+// busLine says how ubus is doing; nothing where there is none.
+func busLine(b node.BusStatus) string {
+	switch {
+	case b.State == "connected" && b.Error == "":
+		return "connected"
+	case b.State == "off" || b.State == "" || b.Error == "":
+		return ""
+	}
+	return b.State + ": " + clean(b.Error)
 }
 
 func writeLinks(w io.Writer, links []node.LinkStatus) error {

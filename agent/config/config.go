@@ -158,6 +158,7 @@ func (d *draft) readMain(file string, s *Section) {
 		"key_file":  pathInto(&m.KeyFile, 4096),
 		"state_dir": pathInto(&m.StateDir, 4096),
 		"socket":    pathInto(&m.Socket, maxSocketPath),
+		"ubus":      into(&m.Ubus, parseUbus),
 		"inbound":   wordInto(&m.Inbound, inboundWords, false),
 		"log_level": wordInto(&m.LogLevel, logLevelWords, false),
 		"private_key": func(v string) error {
@@ -169,6 +170,18 @@ func (d *draft) readMain(file string, s *Section) {
 			return nil
 		},
 	})
+}
+
+// parseUbus reads where ubusd is.
+func parseUbus(s string) (string, error) {
+	if s == UbusAuto || s == UbusOff {
+		return s, nil
+	}
+	path, err := parsePath(s, maxSocketPath)
+	if err != nil {
+		return "", fmt.Errorf("expected %s, %s or an absolute path of at most %d bytes, found '%s'", UbusAuto, UbusOff, maxSocketPath, s)
+	}
+	return path, nil
 }
 
 // parsePrivateKey reads a key to be imported; the text of the error does not

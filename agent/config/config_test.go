@@ -112,7 +112,7 @@ config supernode
 		t.Fatal(err)
 	}
 	want := Config{
-		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug},
+		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug, UbusAuto},
 		TUN:  TUN{true, "tunA", 1400, false},
 		UDP: []UDP{
 			{"wan", true, netip.MustParseAddrPort("10.0.0.1:2000"), BeaconAccept, []string{"eth0", "10.0.0.255"}, 2001, 46, "eth0"},
@@ -145,6 +145,7 @@ func TestParseErrors(t *testing.T) {
 			"f:2: option 'enabled': expected 1 or 0 (on or off, true or false, yes or no), found 'maybe'"},
 		{"inbound", "config meshagent\noption inbound ajar\n", "f:2: option 'inbound': expected closed or open, found 'ajar'"},
 		{"log level", "config meshagent\noption log_level loud\n", "f:2: option 'log_level': expected error, warn, info or debug, found 'loud'"},
+		{"ubus", "config meshagent\noption ubus on\n", "f:2: option 'ubus': expected auto, off or an absolute path of at most 107 bytes, found 'on'"},
 		{"socket", "config meshagent\noption socket x.sock\n", "f:2: option 'socket': expected an absolute path of at most 107 bytes, found 'x.sock'"},
 		{"socket length", "config meshagent\noption socket /" + strings.Repeat("x", 107) + "\n",
 			"f:2: option 'socket': expected an absolute path of at most 107 bytes, found '/" + strings.Repeat("x", 107) + "'"},

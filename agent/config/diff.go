@@ -36,7 +36,7 @@ type PeerChange struct {
 
 // restartOptions cannot be changed in a running agent.
 var restartOptions = map[string][]string{
-	"main": {"enabled", "key_file", "state_dir", "socket"},
+	"main": {"enabled", "key_file", "state_dir", "socket", "ubus"},
 	"tun":  {"enabled", "name", "mtu"},
 }
 
@@ -166,6 +166,7 @@ func mainDiff(a, b Main) []string {
 		a.KeyFile != b.KeyFile, "key_file",
 		a.StateDir != b.StateDir, "state_dir",
 		a.Socket != b.Socket, "socket",
+		a.Ubus != b.Ubus, "ubus",
 		a.Inbound != b.Inbound, "inbound",
 		a.LogLevel != b.LogLevel, "log_level",
 	)

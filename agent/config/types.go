@@ -45,7 +45,14 @@ type Main struct {
 	Socket   string   // unix socket of the command line
 	Inbound  Inbound  // what the overlay may start towards this host
 	LogLevel LogLevel // least severe message that is logged
+	Ubus     string   // socket of ubusd, UbusAuto or UbusOff
 }
+
+// Values of Main.Ubus that are no path.
+const (
+	UbusAuto = "auto" // the usual path, and no matter if it is not there
+	UbusOff  = "off"
+)
 
 // Inbound says whether nodes of the overlay may open connections to this host.
 type Inbound uint8
@@ -177,6 +184,7 @@ func Default() Config {
 			KeyFile:  DefaultKeyFile,
 			StateDir: DefaultStateDir,
 			Socket:   DefaultSocket,
+			Ubus:     UbusAuto,
 			LogLevel: LogInfo,
 		},
 		TUN: TUN{Enabled: true, Name: DefaultTUN, MTU: DefaultMTU, Persist: true},

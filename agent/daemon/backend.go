@@ -32,7 +32,7 @@ func (d *Daemon) Status(ctx context.Context) (node.Status, error) {
 	s := <-got
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.TUN = d.tunInfo
+	s.TUN, s.Bus = d.tunInfo, d.busStatus()
 	for _, p := range d.problems {
 		s.Problems = append(s.Problems, p)
 	}
@@ -286,16 +286,11 @@ func (d *Daemon) Reload(ctx context.Context) (r admin.ReloadReport, err error) {
 // sessions that it does not touch go on undisturbed. A configuration with an
 // error changes nothing.
 func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
-	r := admin.ReloadReport{Changes: []config.Change{}, Warnings: []string{}}
-	loaded, err := d.store.Load()
+	cfg, r, err := d.compare()
 	if err != nil {
 		return r, err
 	}
-	for _, w := range loaded.Warnings {
-		r.Warnings = append(r.Warnings, w.Error())
-	}
-	r.Changes = append(r.Changes, config.Diff(d.cfg, loaded.Config)...)
-	d.cfg = loaded.Config
+	d.cfg = cfg
 	d.setLevel()
 	d.apply(ctx)
 	var what []string
@@ -303,6 +298,7 @@ func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
 		what = append(what, strings.Join(strings.Fields(c.Kind+" "+c.Section+" "+c.Action+" "+strings.Join(c.Options, " ")), " "))
 	}
 	d.log.Info("configuration read", "changes", strings.Join(what, ", "))
+	d.bus.Emit("config.applied", r)
 	return r, nil
 }
 
@@ -350,14 +346,18 @@ func (d *Daemon) event(e node.Event) {
 	switch e.Kind {
 	case node.EventPeerUp:
 		d.log.Info("peer is up", append(args, "version", p.Version, "path", p.Label)...)
+		d.tellPeer("up", p)
 		d.remember(p, true)
 	case node.EventPeerMoved:
 		d.log.Info("peer has moved", args...)
+		d.tellPeer("moved", p)
 		d.remember(p, true)
 	case node.EventPeerDown:
 		d.log.Info("peer does not answer", args...)
+		d.tellPeer("down", p)
 	case node.EventPeerGone:
 		d.log.Info("peer is gone", args...)
+		d.tellPeer("gone", p)
 		d.remember(p, false)
 	case node.EventRefused:
 		if d.quiet(e.Text) {

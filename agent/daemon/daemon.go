@@ -10,6 +10,7 @@
 //	            the kernel's devices, resolves names, stores what must survive
 //	            (daemon.go, meshrun.go)
 //	admin       one per connection of the socket: asks the engine (backend.go)
+//	ubus        one for the connection, one per call: like admin (bus.go)
 //
 // Run returns when all of them have ended.
 package daemon
@@ -26,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
@@ -58,8 +60,9 @@ type Daemon struct {
 	engine *engine
 	batch  int
 	socket string // of the admin methods
-	// meshLog is safe for concurrent use.
+	// meshLog and bus are safe for concurrent use; bus is nil if it is off.
 	meshLog *meshLog
+	bus     *admin.Bus
 
 	// Supervisor only.
 	cfg    config.Config
@@ -165,6 +168,9 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	d.sign, d.boot = cjdns.NewSigningKey(d.id.Private), d.nextBoot(time.Now())
 	d.log.Info("starting", "version", d.opt.Version, "protocol", node.Protocol, "ip", d.id.IP, "key", d.id.Public)
 
+	d.bus = d.openBus()
+	d.meshLog.bus = d.bus
+
 	var wg sync.WaitGroup
 	start := func(f func()) { wg.Add(1); go func() { defer wg.Done(); f() }() }
 	ectx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
@@ -183,6 +189,9 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 		}
 	})
 	start(func() { d.supervise(ctx, ectx) })
+	if d.bus != nil {
+		start(func() { d.bus.Run(ctx) })
+	}
 	<-ctx.Done()
 	wg.Wait()
 	stopEngine()

@@ -39,12 +39,13 @@ func freePort(t *testing.T) string {
 	return fmt.Sprint(c.LocalAddr().(*net.UDPAddr).Port)
 }
 
-// start runs an agent whose configuration has the further sections in more.
-func start(t *testing.T, more string) *agent {
+// start runs an agent whose configuration has the further sections in more,
+// and options of the first section.
+func start(t *testing.T, more string, main ...string) *agent {
 	t.Helper()
 	dir := t.TempDir()
 	a := &agent{id: cryptoauth.GenerateIdentity(random), port: freePort(t), file: filepath.Join(dir, "conf")}
-	a.write(t, more)
+	a.write(t, more, main...)
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte(a.id.Private.Hex()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -71,18 +72,18 @@ func start(t *testing.T, more string) *agent {
 	return a
 }
 
-func (a *agent) write(t *testing.T, more string) {
+func (a *agent) write(t *testing.T, more string, main ...string) {
 	t.Helper()
 	dir := filepath.Dir(a.file)
 	text := fmt.Sprintf(`config meshagent 'main'
 	option key_file '%s/key'
 	option state_dir '%s'
 	option socket '%s/socket'
-config tun 'tun'
+%sconfig tun 'tun'
 	option enabled '0'
 config udp 'udp'
 	option bind '127.0.0.1:%s'
-%s`, dir, dir, dir, a.port, more)
+%s`, dir, dir, dir, strings.Join(main, ""), a.port, more)
 	if err := os.WriteFile(a.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

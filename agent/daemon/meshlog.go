@@ -20,6 +20,7 @@ const meshLogLines = 256
 // the mesh engine and the supervisor.
 type meshLog struct {
 	log *slog.Logger
+	bus *admin.Bus // set before the first event; nil: none
 
 	mu    sync.Mutex
 	kinds config.MeshLog // which kinds are kept
@@ -76,6 +77,7 @@ func (l *meshLog) event(e mesh.Event) {
 	kind, text, trouble := meshText(e)
 	l.add(kind, text)
 	if !trouble {
+		tellMesh(l.bus, e, text)
 		l.log.Debug("mesh event", "event", text)
 		return
 	}
@@ -87,6 +89,7 @@ func (l *meshLog) event(e mesh.Event) {
 	}
 	l.mu.Unlock()
 	if !quiet {
+		tellMesh(l.bus, e, text)
 		l.log.Warn("mesh event", "event", text)
 	}
 }

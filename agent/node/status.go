@@ -16,6 +16,15 @@ type Status struct {
 	Drops     map[string]int64 `json:"drops"` // packets dropped, by reason; zero counts are absent
 	Tables    []TableStatus    `json:"tables"`
 	Problems  []string         `json:"problems"` // what does not work now, one sentence each
+	Bus       BusStatus        `json:"ubus"`
+}
+
+// BusStatus describes the connection to ubusd, OpenWrt's local bus.
+type BusStatus struct {
+	Path  string            `json:"path,omitempty"`
+	State string            `json:"state"`           // connected, waiting or off
+	Error string            `json:"error,omitempty"` // why it waits, or what does not work
+	Drops map[string]uint64 `json:"drops,omitempty"` // by reason
 }
 
 // TUNStatus describes the device towards local programs.

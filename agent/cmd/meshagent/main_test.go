@@ -63,6 +63,8 @@ func (a *agent) Reload(context.Context) (admin.ReloadReport, error) {
 	return admin.ReloadReport{Changes: []config.Change{}, Warnings: []string{}}, err
 }
 
+func (a *agent) ConfigDiff(ctx context.Context) (admin.ReloadReport, error) { return a.Reload(ctx) }
+
 type result struct {
 	code     int
 	out, err string
