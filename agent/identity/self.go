@@ -170,15 +170,22 @@ func (s *Self) SetIfaces(list []Iface) {
 }
 
 // Element returns the element of an OGM that is about to be sent, and prepares
-// the next chain. false: the OGM goes unsigned.
+// the next chain. false: the OGM goes unsigned, because the record does not name
+// the chain yet.
 func (s *Self) Element(mac batman.MAC, seqno uint32) (Element, bool) {
 	c := s.chain(mac)
 	if c == nil {
 		return Element{}, false
 	}
 	c.next = seqno + 1
+	if c.now.Left(seqno) == 0 { // nobody signed in time
+		c.now, c.then, c.told = s.newChain(mac, seqno-1, firstChain), nil, false
+		c.now.Build(firstChain)
+		s.want = true
+	}
 	s.renew(c, seqno)
-	return c.now.At(seqno)
+	e, ok := c.now.At(seqno)
+	return e, ok && s.parsed.names(mac, c.now.id)
 }
 
 // renew takes the next chain of an interface a step further. One interface

@@ -46,7 +46,7 @@ func (m *Mesh) idAppend(now mono.Time, dst []byte, room int, out *Out) []byte {
 		return dst
 	}
 	e, ok := s.Element(m.self(), m.ownSeqno(m.primary))
-	if !ok || s.Record() == nil {
+	if !ok {
 		m.idUnsigned(out)
 		return dst
 	}
@@ -79,7 +79,7 @@ func (m *Mesh) ttNeeds() int {
 // node that sends containers has to say.
 func (m *Mesh) idAppendSecond(dst []byte, hi *HardIface) []byte {
 	s := m.id.self
-	if s == nil || s.Record() == nil {
+	if s == nil {
 		return dst
 	}
 	e, ok := s.Element(hi.MAC, hi.iv.seqno)
