@@ -134,7 +134,7 @@ func (m *Mesh) SendOverlay(now mono.Time, b *pkt.Buf, out *Out) {
 		m.drop(b, dropNoPrimary, out)
 	case o == nil:
 		m.drop(b, dropUnknownOrig, out)
-	case !b.CanPush(identity.HeaderLen + batman.EthLen):
+	case !b.CanPush(identity.HeaderLen + batman.FragmentLen + batman.EthLen):
 		m.drop(b, dropTooBig, out)
 	default:
 		m.stats.overlayTx++
