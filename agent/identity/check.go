@@ -56,7 +56,7 @@ func (t *Table) Check(now mono.Time, o *OGM, budget *int) Verdict {
 		if o.Record != nil {
 			t.first(now, o)
 		}
-		return Verdict{Ask: o.Record == nil}
+		return Verdict{Ask: o.Record == nil && !slices.Contains(t.queue.failed, o.ID)}
 	case !o.Has && p.trusted(now):
 		p.stripped.see(now)
 		return Verdict{Result: Stripped}

@@ -117,35 +117,21 @@ func (t *Table) forgetChains(n *Node) {
 	}
 }
 
-// dropPoints takes n's claims of addresses away that its record does not name
-// any more.
-func (t *Table) dropPoints(n *Node) {
-	if n.points <= n.distinct() {
-		return
-	}
+// dropClaims takes n's claims of addresses away that r does not name.
+func (t *Table) dropClaims(n *Node, r *Record) {
 	for _, p := range t.list {
-		if n.has(p.MAC) {
+		if r.has(p.MAC) {
 			continue
 		}
 		for i := len(p.claims) - 1; i >= 0; i-- {
 			if p.claims[i].node == n {
 				p.claims = slices.Delete(p.claims, i, i+1)
-				n.points--
 				p.cur = 0
+				t.unclaim(n)
 			}
 		}
 	}
 	t.sweep()
-}
-
-// distinct returns how many addresses the record names.
-func (r *Record) distinct() (count int) {
-	for i := range r.Points[:r.N] {
-		if !(&Record{Points: r.Points, N: i}).has(r.Points[i].MAC) {
-			count++
-		}
-	}
-	return count
 }
 
 // sweep removes addresses that nobody claims.

@@ -47,7 +47,7 @@ func testKey(n int) *cjdns.SigningKey {
 
 // signedSelf is a node with two interfaces and a record.
 func signedSelf(k *cjdns.SigningKey, boot uint32, now mono.Time) *Self {
-	s := NewSelf(k.Public(), boot, counting())
+	s := NewSelf(k.Public(), boot, 0, counting())
 	s.SetIfaces([]Iface{{mac1, 1000}, {mac2, 5}})
 	f := Facts{Uplink: true, Clock: 1764113000, TTVN: 7, Gateway: batman.Gateway{Down: 100, Up: 20}, Member: [8]byte{1, 2, 3}}
 	sign(s, k, now, f)

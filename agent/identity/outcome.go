@@ -68,6 +68,7 @@ func (t *Table) recordDone(now mono.Time, i *item, o *Outcome) {
 		t.queue.fail(i.id)
 		return
 	case i.rec.A.SameNode(t.a):
+		t.queue.fail(i.id) // it is of no use, so it shall cost nothing again
 		o.Clone = true
 		return
 	}

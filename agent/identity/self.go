@@ -95,10 +95,11 @@ type selfChain struct {
 	told bool   // then is in the record
 }
 
-// NewSelf makes the identity of the key a. random fills a slice with bytes
-// that nobody else can know.
-func NewSelf(a cjdns.VerifyKey, boot uint32, random func([]byte)) *Self {
-	return &Self{a: a, boot: boot, random: random, want: true}
+// NewSelf makes the identity of the key a. Its records are numbered from
+// serial+1, which must be more than what an earlier one of the same boot has
+// used. random fills a slice with bytes that nobody else can know.
+func NewSelf(a cjdns.VerifyKey, boot, serial uint32, random func([]byte)) *Self {
+	return &Self{a: a, boot: boot, serial: serial, random: random, want: true}
 }
 
 // Key is the key that signs.

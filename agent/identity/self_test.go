@@ -9,7 +9,7 @@ import (
 
 // A job for another key is not signed.
 func TestJobOfAnotherKey(t *testing.T) {
-	s := NewSelf(testKey(0).Public(), 1, counting())
+	s := NewSelf(testKey(0).Public(), 1, 0, counting())
 	s.SetIfaces([]Iface{{mac1, 1}})
 	j := s.Sign(0, Facts{}, func() (d [16]byte) { return d })
 	j.Run(testKey(1), func([]byte) {})

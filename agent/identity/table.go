@@ -194,7 +194,7 @@ func (t *Table) install(now mono.Time, r *Record, id ID, key cjdns.Key, ip cjdns
 			text = "two keys claim " + r.Points[i].MAC.String()
 		}
 	}
-	t.dropPoints(n)
+	t.dropClaims(n, r)
 	if n.points == 0 {
 		delete(t.nodes, k)
 		return nil, text
@@ -208,14 +208,19 @@ func (t *Table) addNode(now mono.Time, k nodeKey, r *Record) (*Node, string) {
 		return nil, ""
 	}
 	text := ""
-	for _, p := range t.list { // one key on two addresses
-		if len(p.claims) == 0 {
-			continue
-		}
-		n := p.claims[p.cur].node
-		if p.MAC == n.MAC() && n.A.SameNode(r.A) && p.trusted(now) && now.Sub(p.claims[p.cur].lastNew) < restTime && !r.has(p.MAC) && !n.has(k.mac) {
+	var before *Node // the same run under another address: that is not its own any more
+	for _, p := range t.list {
+		c := &p.claims[p.cur]
+		switch n := c.node; {
+		case p.MAC != n.MAC() || !n.A.SameNode(r.A):
+		case n.Boot == r.Boot && r.Newer(&n.Record):
+			before = n
+		case p.trusted(now) && now.Sub(c.lastNew) < restTime:
 			text = "one key on " + p.MAC.String() + " and " + k.mac.String() + ": a copied key, or an address that changed"
 		}
+	}
+	if before != nil {
+		t.dropClaims(before, r)
 	}
 	n := &Node{Record: *r}
 	t.nodes[k] = n

@@ -267,7 +267,7 @@ func BenchmarkVerify(b *testing.B) {
 func BenchmarkStartChain(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		s := NewSelf(testKeyOwn.Public(), 1, counting())
+		s := NewSelf(testKeyOwn.Public(), 1, 0, counting())
 		s.SetIfaces([]Iface{{mac1, 5}})
 	}
 }

@@ -43,6 +43,7 @@ const (
 	notCapable  = "no signature comes: this node is unsigned"
 	cloneText   = "a node signs with our own key: it was copied"
 	pendingTime = time.Minute
+	serialTime  = 100 * time.Millisecond
 )
 
 // ident is what a mesh knows of identities. self is nil if they are off.
@@ -111,11 +112,12 @@ type Self struct {
 	Certs  [][]byte // what who asks for the record is given along with it
 }
 
-func (m *Mesh) idInit(o Options) {
+func (m *Mesh) idInit(o Options, now mono.Time) {
 	if o.Signer == (cjdns.VerifyKey{}) {
 		return
 	}
-	m.id = ident{self: identity.NewSelf(o.Signer, o.Boot, m.random), known: identity.NewTable(o.Signer), asked: map[batman.MAC]mono.Time{}}
+	serial := uint32(now / mono.Time(serialTime)) // a core before this one made fewer records
+	m.id = ident{self: identity.NewSelf(o.Signer, o.Boot, serial, m.random), known: identity.NewTable(o.Signer), asked: map[batman.MAC]mono.Time{}}
 }
 
 // random fills b out of the seed of the mesh.
@@ -287,7 +289,7 @@ func (m *Mesh) idOutcome(now mono.Time, v identity.Outcome, out *Out) {
 	if o != nil {
 		m.idRefresh(now, o)
 	}
-	if v.Begin && o != nil {
+	if v.Begin && o != nil && m.cfg.RequireSigned != SignOff {
 		m.idBegin(now, o, v.Seqno, out)
 	}
 	if v.Kind == identity.KindRecord && v.Node != nil && o != nil {

@@ -313,3 +313,140 @@ func TestIdentityJobsNeverDone(t *testing.T) {
 		}
 	}
 }
+
+// A core that follows another one in the same run is believed at once.
+func TestIdentitySameBoot(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		s := newScene(t, algo, SignOverlay)
+		for range 3 {
+			s.v.boots-- // boot counts it again
+			s.v.boot(s.v.m.Seqnos())
+			s.run(4 * time.Second)
+			if !s.o.verified(s.v) || s.o.dropsOf() != "" {
+				t.Errorf("%v: shown is %q, drops %s", algo, s.o.identity(s.v.primary()), s.o.dropsOf())
+			}
+		}
+	}
+}
+
+// OGMs of another interface than the primary one are checked alike, and a
+// record that names the interface of somebody else does not get it.
+func TestIdentitySecondInterface(t *testing.T) {
+	s := newScene(t, BatmanIV, SignOverlay)
+	s.v.iface(1, nil)
+	s.o.iface(1, nil)
+	s.link(s.o, 1, s.v, 1, 0)
+	var last []byte
+	second := hardMAC(s.v.id, 1)
+	s.tap = func(from *wnode, i int, f []byte) {
+		if from == s.v && i == 1 && isOGM(f) {
+			for p := f[batman.EthLen:]; len(p) >= batman.OGMLen; {
+				o, _, size, err := batman.ParseOGM(p)
+				if err != nil {
+					return
+				}
+				if o.Orig == second {
+					last = append(bytes.Clone(f[:batman.EthLen]), p[:size]...)
+				}
+				p = p[size:]
+			}
+		}
+	}
+	s.run(20 * time.Second)
+	if n := s.o.m.id.known.Node(s.now, second); n == nil || n.MAC() != s.v.primary() {
+		t.Fatalf("the other interface belongs to %v", n)
+	}
+	o := s.o.m.originator(second)
+	for name, c := range map[string]struct {
+		f   []byte
+		why dropReason
+	}{
+		"higher number": {func() []byte { f := bytes.Clone(last); setSeqno(f, seqnoOf(f)+3); return f }(), dropForged},
+		"no container":  {func() []byte { f := bytes.Clone(last); setSeqno(f, seqnoOf(f)+3); return setTVLVs(f, nil) }(), dropStripped},
+	} {
+		seqno, drops := o.routes[0].lastSeqno, s.o.m.drops[c.why]
+		b := s.pool.Get()
+		b.Set(c.f)
+		b.Port = 1
+		s.o.m.HandleFrame(s.now, b, &s.o.out)
+		s.o.drain()
+		if s.o.m.drops[c.why] != drops+1 || o.routes[0].lastSeqno != seqno {
+			t.Errorf("%s: drops %s, number %d became %d", name, s.o.dropsOf(), seqno, o.routes[0].lastSeqno)
+		}
+	}
+	k := testKey(50)
+	f := newForger(k, BatmanIV, 1, liarMAC, 9)
+	f.self.SetIfaces([]identity.Iface{{MAC: liarMAC, Next: 9}, {MAC: second, Next: 1 << 20}})
+	s.run(time.Second)
+	f.sign(mono.Time(time.Minute), k, identity.Facts{})
+	for range 5 {
+		s.hear(s.o, f.frame(liarMAC, nil))
+		s.run(time.Second)
+	}
+	e, ok := f.self.Element(second, 1<<20)
+	tv := f.self.AppendOther(nil, identity.TVLVType, e)
+	x := setTVLVs(last, tv)
+	setSeqno(x, 1<<20)
+	s.hear(s.o, x)
+	if n := s.o.m.id.known.Node(s.now, second); !ok || n == nil || n.MAC() != s.v.primary() || s.o.m.drops[dropConflict] != 1 {
+		t.Errorf("%v: the other interface belongs to %v now, drops %s", ok, n, s.o.dropsOf())
+	}
+}
+
+// Big gaps cost hashes, of which a station has 1024 at once and 200 a second;
+// others are not harmed.
+func TestIdentityHashFlood(t *testing.T) {
+	s := newScene(t, BatmanIV, SignOverlay)
+	for range 60 {
+		for i := range 1000 {
+			f := s.last()
+			setSeqno(f, seqnoOf(f)+uint32(i))
+			s.hear(s.o, f)
+			s.run(time.Millisecond)
+		}
+	}
+	if n := s.o.m.stats.idHashes; n > identity.Gap+60*200+200 || n < 10000 {
+		t.Errorf("%d hashes in a minute", n)
+	}
+	if s.o.m.drops[dropUnchecked] == 0 || s.o.next(s.v) != "v" || s.o.m.id.known.Node(s.now, s.v.primary()) == nil {
+		t.Errorf("next hop %q, drops %s", s.o.next(s.v), s.o.dropsOf())
+	}
+	if d := s.now.Sub(s.o.m.originator(s.v.primary()).lastSeen); d > 2*time.Second {
+		t.Errorf("the victim was not heard for %v", d)
+	}
+}
+
+// A node that loses its primary interface is known by the next one at once, and
+// not under the old address any more.
+func TestIdentityPrimaryChanges(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		s := newScene(t, algo, SignOverlay)
+		for i := range 2 {
+			s.v.iface(i, nil)
+			s.o.iface(i, nil)
+			s.link(s.o, i, s.v, i, 0)
+		}
+		s.run(20 * time.Second)
+		old, second := s.v.primary(), hardMAC(s.v.id, 1)
+		s.o.changes = nil
+		s.v.m.IfaceDown(s.now, 0, "cut", &s.v.out)
+		s.v.drain()
+		d := s.until(5*time.Second, "known by the other address", func() bool {
+			n := s.o.m.id.known.Node(s.now, second)
+			return n != nil && n.MAC() == second
+		})
+		s.run(1500 * time.Millisecond)
+		state := map[batman.MAC]bool{}
+		for _, n := range s.o.changes {
+			state[n.MAC] = n.Reachable
+		}
+		if state[old] || !state[second] || s.o.dropsOf() != "" {
+			t.Errorf("%v: told was %v after %v, drops %s", algo, state, d, s.o.dropsOf())
+		}
+		s.v.iface(0, nil) // it comes back as the second one
+		s.run(10 * time.Second)
+		if n := s.o.m.id.known.Node(s.now, second); n == nil || n.MAC() != second || s.o.dropsOf() != "" {
+			t.Errorf("%v: then %v, drops %s", algo, n, s.o.dropsOf())
+		}
+	}
+}

@@ -120,7 +120,7 @@ type forger struct {
 
 func newForger(k *cjdns.SigningKey, algo Algo, boot uint32, mac batman.MAC, seq uint32) *forger {
 	var c byte
-	f := &forger{identity.NewSelf(k.Public(), boot, func(b []byte) { c++; b[0] = c }), mac, seq, algo}
+	f := &forger{identity.NewSelf(k.Public(), boot, 0, func(b []byte) { c++; b[0] = c }), mac, seq, algo}
 	f.self.SetIfaces([]identity.Iface{{MAC: mac, Next: seq}})
 	f.sign(0, k, identity.Facts{})
 	return f

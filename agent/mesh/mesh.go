@@ -64,7 +64,8 @@ type Options struct {
 	// Signer is the public half of the key that signs for this node. Zero
 	// switches identities off: nothing is attached, nothing checked.
 	Signer cjdns.VerifyKey
-	// Boot must be greater at each New of a node than at the one before.
+	// Boot must be greater at each start of the program than at the one before.
+	// Of several cores in one run, the later one's now tells them apart.
 	Boot uint32
 	// Seed is all the chance that the mesh uses: jitter, first sequence
 	// numbers that Seqnos does not give, request numbers.
@@ -87,7 +88,7 @@ func New(o Options, now mono.Time) *Mesh {
 	m.mcastInit(now)
 	m.icmpInit(now)
 	m.meterInit(now)
-	m.idInit(o)
+	m.idInit(o, now)
 	return m
 }
 
