@@ -100,6 +100,71 @@ func (n *Node) doubt(now mono.Time, s *session.Session, out *Out) {
 	n.hurry(now)
 }
 
+// pathFound goes on with a destination to which a search brought a path.
+func (n *Node) pathFound(now mono.Time, ip cjdns.IP, out *Out) {
+	node, ok := n.finder.Path(now, ip)
+	if !ok {
+		return
+	}
+	s := n.sessions.ByIP(ip)
+	if s == nil {
+		if s = n.newSession(now, node.Key, ip); s == nil {
+			return
+		}
+	}
+	if s.Version == 0 {
+		s.Version = node.Version
+	}
+	if s.Path == 0 {
+		n.setPath(now, s, node.Label, session.Found)
+	} else if s.Asking != mono.Never && now.Sub(s.Asking) > sessionAnswer {
+		n.setPath(now, s, node.Label, session.Broken)
+	}
+	s.NextPing = now.Add(sessionRepeat)
+	n.askNode(now, s, node.Label, out)
+	n.hurry(now)
+}
+
+// pathFailed tells local programs that nobody knows a way to ip. A session
+// that there is keeps its last path: links come back.
+func (n *Node) pathFailed(now mono.Time, ip cjdns.IP, out *Out) {
+	if s := n.sessions.ByIP(ip); s != nil && s.CA.CanSend() {
+		return
+	}
+	n.taken = n.waiting.Take(ip, n.taken[:0])
+	for _, b := range n.taken {
+		n.unreachable(now, b, out)
+	}
+}
+
+// pathsLost looks for other ways for the sessions whose path begins at a peer
+// that is gone.
+func (n *Node) pathsLost(now mono.Time, first cjdns.Label, out *Out) {
+	for _, s := range n.sessions.All() {
+		if cjdns.RoutesThrough(s.Path, first) {
+			n.reroute(now, s, out)
+		}
+	}
+}
+
+// reroute marks the path of s as bad and takes another, if one is known.
+func (n *Node) reroute(now mono.Time, s *session.Session, out *Out) {
+	n.finder.Bad(now, s.IP, s.Path)
+	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
+		n.setPath(now, s, node.Label, session.Broken)
+		n.finder.Ping(now, node, &n.found)
+		return
+	}
+	if s.Alt != 0 && s.Alt != s.Path && now.Sub(s.AltAt) < sessionPause {
+		n.setPath(now, s, s.Alt, session.Broken)
+		s.Alt = 0
+		return
+	}
+	if now.Sub(s.LastData) < sessionIdle/4 {
+		n.search(now, s.IP, out)
+	}
+}
+
 // at is the other end of s at label.
 func at(s *session.Session, label cjdns.Label) pathfinder.Node {
 	return pathfinder.Node{Key: s.Key, IP: s.IP, Version: s.Version, Label: label}

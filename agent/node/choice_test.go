@@ -62,7 +62,7 @@ func (w *world) chat(a, z *host, d, period time.Duration, each func()) (gap time
 // Two ways whose losses change places every 3 s: the way is changed seldom.
 func TestSwappingLoss(t *testing.T) {
 	for _, loss := range []int{10, 25, 40} {
-		for seed := uint64(300); seed < 304; seed++ {
+		for seed := uint64(300); seed < 302; seed++ {
 			w, a, z, r1, r2 := diamond(t, seed)
 			w.drop = func(from, to *host, _ []byte) bool {
 				bad := r1
@@ -73,7 +73,7 @@ func TestSwappingLoss(t *testing.T) {
 			}
 			var times []mono.Time
 			seen := a.session(z).Changes
-			w.chat(a, z, 100*time.Second, 50*time.Millisecond, func() {
+			w.chat(a, z, 70*time.Second, 50*time.Millisecond, func() {
 				if c := a.session(z).Changes; c != seen {
 					times, seen = append(times, w.now), c
 				}
@@ -83,7 +83,7 @@ func TestSwappingLoss(t *testing.T) {
 					t.Errorf("%d %% lost, seed %d: changes %v after each other, the last one because %v", loss, seed, d, a.session(z).Why)
 				}
 			}
-			t.Logf("%d %% lost: %d changes in 100 s", loss, len(times))
+			t.Logf("%d %% lost: %d changes in 70 s", loss, len(times))
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestBetterWayIsTaken(t *testing.T) {
 // both directions, and without a report of anybody.
 func TestBrokenWayIsReplaced(t *testing.T) {
 	for _, period := range []time.Duration{10 * time.Millisecond, 100 * time.Millisecond} {
-		for seed := uint64(320); seed < 330; seed++ {
+		for seed := uint64(320); seed < 323; seed++ {
 			w, a, z, r1, r2 := diamond(t, seed)
 			w.chat(a, z, 8*time.Second, period, nil)
 			dead := r1
@@ -149,7 +149,7 @@ func TestBrokenWayIsReplaced(t *testing.T) {
 // Only one end's packets are lost on the old way: it notices although packets
 // keep coming.
 func TestOneWayLoss(t *testing.T) {
-	for seed := uint64(330); seed < 334; seed++ {
+	for seed := uint64(330); seed < 332; seed++ {
 		w, a, z, r1, r2 := diamond(t, seed)
 		w.chat(a, z, 8*time.Second, 20*time.Millisecond, nil)
 		dead := r1

@@ -144,10 +144,14 @@ func (n *Node) RemoveLink(now mono.Time, index uint16, out *Out) {
 }
 
 // AddressesChanged tells that this host's own addresses changed: peers may
-// see us at a new one, so every peer is called at once.
+// see us at a new one, so every peer is called at once. Who does not answer
+// soon, but can be reached over another link, is reached over that one.
 func (n *Node) AddressesChanged(now mono.Time, out *Out) {
 	for _, p := range n.peers {
 		n.knock(now, p, out)
+		if p.paired && p.up {
+			n.inDoubt(now, p, out)
+		}
 	}
 	n.flush(now, out)
 }

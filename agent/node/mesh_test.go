@@ -144,7 +144,7 @@ func TestMeshNodesReachEachOther(t *testing.T) {
 func TestIslandsReachEachOther(t *testing.T) {
 	for _, sizes := range [][]int{{8, 5}, {4, 4, 5}} {
 		t.Run(fmt.Sprint(sizes), func(t *testing.T) {
-			for seed := uint64(210); seed < 214; seed++ {
+			for seed := uint64(210); seed < 212; seed++ {
 				w := islands(t, seed, sizes...)
 				took, cost := w.everyone(10 * time.Second)
 				queries := uint64(0)
@@ -162,7 +162,7 @@ func TestIslandsReachEachOther(t *testing.T) {
 
 // Radios lose packets: with every tenth frame lost, all still reach all.
 func TestLossyIslands(t *testing.T) {
-	for seed := uint64(240); seed < 243; seed++ {
+	for seed := uint64(240); seed < 242; seed++ {
 		w := islands(t, seed, 8, 5)
 		w.drop = func(_, _ *host, _ []byte) bool { return w.rng.IntN(10) == 0 }
 		took, cost := w.everyone(10 * time.Second)

@@ -2,7 +2,6 @@ package node
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -294,43 +293,6 @@ func (n *Node) sendQuery(now mono.Time, q pathfinder.Query, out *Out) {
 	n.sendMessage(now, s, q.To.Label, q.Msg, s.CA.HasCandidate() && !q.Measures, out)
 }
 
-// pathFound goes on with a destination to which a search brought a path.
-func (n *Node) pathFound(now mono.Time, ip cjdns.IP, out *Out) {
-	node, ok := n.finder.Path(now, ip)
-	if !ok {
-		return
-	}
-	s := n.sessions.ByIP(ip)
-	if s == nil {
-		if s = n.newSession(now, node.Key, ip); s == nil {
-			return
-		}
-	}
-	if s.Version == 0 {
-		s.Version = node.Version
-	}
-	if s.Path == 0 {
-		n.setPath(now, s, node.Label, session.Found)
-	} else if s.Asking != mono.Never && now.Sub(s.Asking) > sessionAnswer {
-		n.setPath(now, s, node.Label, session.Broken)
-	}
-	s.NextPing = now.Add(sessionRepeat)
-	n.askNode(now, s, node.Label, out)
-	n.hurry(now)
-}
-
-// pathFailed tells local programs that nobody knows a way to ip. A session
-// that there is keeps its last path: links come back.
-func (n *Node) pathFailed(now mono.Time, ip cjdns.IP, out *Out) {
-	if s := n.sessions.ByIP(ip); s != nil && s.CA.CanSend() {
-		return
-	}
-	n.taken = n.waiting.Take(ip, n.taken[:0])
-	for _, b := range n.taken {
-		n.unreachable(now, b, out)
-	}
-}
-
 // sessionReady sends what has waited for s.
 func (n *Node) sessionReady(now mono.Time, s *session.Session, out *Out) {
 	if !s.CA.CanSend() || s.Send == 0 || s.Path == 0 {
@@ -343,34 +305,6 @@ func (n *Node) sessionReady(now mono.Time, s *session.Session, out *Out) {
 	n.postWaiting(now, s, out)
 	n.answerDue(now, out)
 	n.retryPing(now, s.IP, out)
-}
-
-// pathsLost looks for other ways for the sessions whose path begins at a peer
-// that is gone.
-func (n *Node) pathsLost(now mono.Time, first cjdns.Label, out *Out) {
-	for _, s := range n.sessions.All() {
-		if cjdns.RoutesThrough(s.Path, first) {
-			n.reroute(now, s, out)
-		}
-	}
-}
-
-// reroute marks the path of s as bad and takes another, if one is known.
-func (n *Node) reroute(now mono.Time, s *session.Session, out *Out) {
-	n.finder.Bad(now, s.IP, s.Path)
-	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
-		n.setPath(now, s, node.Label, session.Broken)
-		n.finder.Ping(now, node, &n.found)
-		return
-	}
-	if s.Alt != 0 && s.Alt != s.Path && now.Sub(s.AltAt) < sessionPause {
-		n.setPath(now, s, s.Alt, session.Broken)
-		s.Alt = 0
-		return
-	}
-	if now.Sub(s.LastData) < sessionIdle/4 {
-		n.search(now, s.IP, out)
-	}
 }
 
 // expireSessions asks after silent sessions and drops unused ones.
@@ -432,110 +366,6 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 	case silent >= limit(now, s) && now >= s.NextPing:
 		s.NextPing = now.Add(sessionAnswer)
 		n.suspect(now, s, out)
-	}
-	n.flush(now, out)
-}
-
-// unknownHandle reacts to traffic of a session that we do not have: after our
-// restart the other end goes on in a session that died with us. Asked for its
-// key, it gets a new handshake from us. Stock nodes are repaired by this too.
-func (n *Node) unknownHandle(now mono.Time, p *Peer, back cjdns.Label, out *Out) {
-	if !n.hints.take(now) || len(n.keyPings) >= maxKeyPings && now < n.keyPings[0].until {
-		return
-	}
-	if len(n.keyPings) >= maxKeyPings {
-		n.keyPings = slices.Delete(n.keyPings, 0, 1)
-	}
-	k := keyPing{label: back, until: now.Add(sessionPause)}
-	n.cfg.Rand(k.cookie[:])
-	n.keyPings = append(n.keyPings, k)
-	n.sendControl(now, back, cjdns.Control{
-		Type: cjdns.CtrlKeyPing, Version: Protocol, Key: n.self.Public, Opaque: k.cookie[:],
-	}, out)
-}
-
-// keyPing is a key ping of ours that no command waits for.
-type keyPing struct {
-	label  cjdns.Label
-	cookie [8]byte
-	until  mono.Time
-}
-
-// maxKeyPings bounds those under way.
-const maxKeyPings = 32
-
-// keyPingAnswered reports whether c answers a key ping of ours, once.
-func (n *Node) keyPingAnswered(now mono.Time, c *cjdns.Control) bool {
-	i := slices.IndexFunc(n.keyPings, func(k keyPing) bool { return string(c.Opaque) == string(k.cookie[:]) && now < k.until })
-	if i < 0 {
-		return false
-	}
-	n.keyPings = slices.Delete(n.keyPings, i, i+1)
-	return true
-}
-
-// keyPong takes the answer to a key ping.
-func (n *Node) keyPong(now mono.Time, p *Peer, back cjdns.Label, c *cjdns.Control, out *Out) {
-	if n.pingAnswered(now, back, c, out) {
-		return
-	}
-	ip := c.Key.IP()
-	if !n.keyPingAnswered(now, c) || !ip.Valid() || c.Key == n.self.Public || c.Version < oldestPeer {
-		n.drops[dropControl]++
-		return
-	}
-	if !n.sources.take(now, p.addr, c.Key) || !n.newcomers.take(now) {
-		n.drops[dropBusy]++
-		return
-	}
-	s := n.sessions.ByIP(ip)
-	if s == nil {
-		if s = n.newSession(now, c.Key, ip); s == nil {
-			return
-		}
-		s.Version = c.Version
-	}
-	if s.CA.Established() && now < s.NextRenew {
-		return
-	}
-	s.NextRenew = now.Add(sessionPause)
-	if s.CA.CanSend() {
-		renewCA(s.CA, now, sessionPause)
-	}
-	if s.Path == 0 {
-		n.setPath(now, s, back, session.Theirs)
-	}
-	n.askNode(now, s, back, out)
-}
-
-// handleError takes an error frame. It is not authenticated beyond the hop,
-// so it counts only if it names a frame that we may just have sent: one with
-// the handle of a session of ours, along its path.
-func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control, out *Out) {
-	if n.pingError(now, c, out) || len(c.CauseData) < 4 || !n.errorsIn.take(now) {
-		return
-	}
-	handle := binary.BigEndian.Uint32(c.CauseData)
-	if handle < 4 {
-		return
-	}
-	for _, s := range n.sessions.All() {
-		if s.Path != failing || s.Send != handle || now.Sub(s.LastOut) > sessionPause || now < s.NextError {
-			continue
-		}
-		switch c.Code {
-		case cjdns.ErrorUndeliverable, cjdns.ErrorMalformedAddress, cjdns.ErrorReturnPathInvalid:
-			s.NextError = now.Add(errorPause)
-			n.reroute(now, s, out)
-		case cjdns.ErrorAuthentication, cjdns.ErrorInvalid, cjdns.ErrorUnhandled:
-			// The other end does not know the session (any more).
-			if now >= s.NextRenew {
-				s.NextRenew = now.Add(sessionPause)
-				s.NextError = now.Add(errorPause)
-				renewCA(s.CA, now, sessionPause)
-				n.askNode(now, s, s.Path, out)
-			}
-		}
 	}
 	n.flush(now, out)
 }

@@ -52,10 +52,10 @@ func (w *world) cut(a, b *host, link uint16) {
 
 func TestUnpluggedLink(t *testing.T) {
 	const period = 5 * time.Millisecond
-	for seed := uint64(400); seed < 406; seed++ {
+	for seed := uint64(400); seed < 402; seed++ {
 		for _, reported := range []string{"both ends", "one end", "nobody"} {
 			w, c, a, b, d := doubleLink(t, seed)
-			w.chat(c, d, 6*time.Second, period, nil)
+			w.chat(c, d, 4*time.Second, period, nil)
 			link := linkInUse(a, b)
 			handle := c.session(d).Recv
 			w.cut(a, b, link)
@@ -67,7 +67,7 @@ func TestUnpluggedLink(t *testing.T) {
 				b.node.LinkDown(w.now, link, "unplugged", &b.out)
 				b.drain()
 			}
-			gap := w.chat(c, d, 4*time.Second, period, nil)
+			gap := w.chat(c, d, 2*time.Second, period, nil)
 			limit := map[string]time.Duration{"both ends": 20 * time.Millisecond, "one end": 250 * time.Millisecond, "nobody": time.Second}[reported]
 			if gap > limit {
 				t.Errorf("seed %d, known to %s: %v without a packet", seed, reported, gap)
@@ -82,7 +82,7 @@ func TestUnpluggedLink(t *testing.T) {
 			b.node.SetLink(w.now, link, b.node.links[link].LinkConfig, &b.out)
 			a.drain()
 			b.drain()
-			if gap := w.chat(c, d, 15*time.Second, period, nil); gap > 20*time.Millisecond {
+			if gap := w.chat(c, d, 12*time.Second, 4*period, nil); gap > 20*time.Millisecond {
 				t.Errorf("seed %d: %v without a packet when the link returned", seed, gap)
 			}
 			if a.links(b) != 2 {
@@ -136,5 +136,21 @@ func TestSwappingLinks(t *testing.T) {
 	})
 	if changes -= 2; changes > 6 {
 		t.Errorf("%d changes of carriers in a minute", changes)
+	}
+}
+
+// Our address changes, and the link at which it was is dead: the other one is
+// taken at once.
+func TestAddressGone(t *testing.T) {
+	w, c, a, b, d := doubleLink(t, 412)
+	w.chat(c, d, 3*time.Second, 10*time.Millisecond, nil)
+	link := linkInUse(a, b)
+	w.cut(a, b, link)
+	for _, h := range []*host{a, b} {
+		h.node.AddressesChanged(w.now, &h.out)
+		h.drain()
+	}
+	if gap := w.chat(c, d, 2*time.Second, 10*time.Millisecond, nil); gap > 250*time.Millisecond {
+		t.Errorf("%v without a packet", gap)
 	}
 }
