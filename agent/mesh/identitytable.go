@@ -11,7 +11,7 @@ import (
 
 // keepTime is how long a client must have been silent here until a node
 // without identity may say that it has it.
-const keepTime = 3 * time.Second
+const keepTime = time.Second
 
 // idNode returns the verified node whose primary address o is; nil if there is
 // none, or identities are only shown.

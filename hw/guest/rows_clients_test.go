@@ -106,8 +106,8 @@ func TestRoaming(t *testing.T) {
 			w.ping(n, "10.9.0.9")
 		}
 		// An agent gives a client up to a node without identity only when it was
-		// silent for 3 s, so that nobody can take those that are in use.
-		const keep = 3 * time.Second
+		// silent for 1 s, so that nobody can take those that are in use.
+		const keep = time.Second
 		for _, to := range []struct {
 			n   node
 			lan *LAN
