@@ -41,8 +41,9 @@ type Verdict struct {
 	Begin bool
 	// Ask: its record should be asked for.
 	Ask bool
-	// Challenge: these should be asked whether they are alive.
-	Challenge [2]*Node
+	// Heard and Rival should be asked whether they are alive: the node whose OGM
+	// this is, and the one that is believed.
+	Heard, Rival *Node
 }
 
 // Check looks at an OGM before anything else is done with it. budget is how
@@ -116,7 +117,14 @@ func (t *Table) fits(now mono.Time, p *Peer, i int, fresh bool, o *OGM) (v Verdi
 	if i != p.cur {
 		if !p.gives(now, c) {
 			p.conflict.see(now)
-			return Verdict{Result: Conflict, Challenge: [2]*Node{p.claims[0].node, p.claims[1].node}}
+			v.Result = Conflict
+			if !c.node.Alive() {
+				v.Heard = c.node
+			}
+			if old := p.claims[p.cur].node; !old.Alive() {
+				v.Rival = old
+			}
+			return v
 		}
 		p.cur = i
 		c.begun = false
@@ -173,7 +181,7 @@ func (t *Table) unfit(now mono.Time, p *Peer, why fit, o *OGM) Verdict {
 				}
 			}
 		case r.Boot < p.claims[i].node.Boot:
-			refuse.Challenge[0] = p.claims[i].node
+			refuse.Heard = p.claims[i].node
 		}
 	}
 	return t.refused(now, p, trusted, refuse)
@@ -188,7 +196,7 @@ func (p *Peer) knows(id ID) bool {
 // nobody is known to have the address.
 func (t *Table) refused(now mono.Time, p *Peer, trusted bool, v Verdict) Verdict {
 	if !trusted {
-		return Verdict{Ask: v.Ask, Challenge: v.Challenge}
+		return Verdict{Ask: v.Ask, Heard: v.Heard}
 	}
 	if v.Result == Forged || v.Result == BadRecord {
 		p.forged.see(now)

@@ -122,9 +122,12 @@ func (m *Mesh) idOGM(now mono.Time, r rx, mac batman.MAC, seqno uint32, raw, tvl
 		m.id.hashes.takeN(now, spent, hashAllTime, hashAllBurst)
 	}
 	m.idNext(now, out)
-	for _, n := range v.Challenge {
-		if n != nil && m.cfg.RequireSigned != SignOff {
-			m.idChallenge(now, mac, n, &r, routed, out)
+	if m.cfg.RequireSigned != SignOff {
+		if v.Heard != nil {
+			m.idChallenge(now, mac, v.Heard, &r, routed, out)
+		}
+		if v.Rival != nil {
+			m.idChallenge(now, mac, v.Rival, nil, routed, out)
 		}
 	}
 	if why, refused := m.refusal(v.Result); refused {

@@ -103,21 +103,41 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 	return dropType, false
 }
 
-// sendAgent sends a packet about identities to o: by the way to it, or, as
-// there may be none yet, to the station from which something of it came.
+// sendAgent sends a packet about identities to o by the way to it, or, as there
+// may be none yet, to the station by, from which something of it came.
 func (m *Mesh) sendAgent(now mono.Time, o *Originator, by *rx, kind uint8, content []byte, out *Out) {
+	if by != nil && m.router(o, nil) == nil {
+		m.sendBack(now, o, by, kind, content, out)
+		return
+	}
+	if b := m.agentPacket(o.MAC, kind, content, out); b != nil {
+		m.sendTo(now, o, nil, b, out)
+	}
+}
+
+// sendBack sends a packet about identities to o by the station from which an
+// OGM of it came: the way to it may be another one's work, or dead.
+func (m *Mesh) sendBack(now mono.Time, o *Originator, by *rx, kind uint8, content []byte, out *Out) {
+	b := m.agentPacket(o.MAC, kind, content, out)
+	switch {
+	case b == nil:
+	case b.Len() <= by.hi.MTU:
+		m.transmit(by.hi, by.src, b, out)
+	default:
+		m.sendTo(now, o, nil, b, out)
+	}
+}
+
+// agentPacket makes the packet; nil if there is no interface.
+func (m *Mesh) agentPacket(dst batman.MAC, kind uint8, content []byte, out *Out) *pkt.Buf {
 	if m.primary == nil {
 		m.drops[dropNoPrimary]++
-		return
+		return nil
 	}
 	b := out.Pool.Get()
 	b.Set(content)
-	m.putAgent(b, o.MAC, kind)
-	if by != nil && m.router(o, nil) == nil && b.Len() <= by.hi.MTU {
-		m.transmit(by.hi, by.src, b, out)
-		return
-	}
-	m.sendTo(now, o, nil, b, out)
+	m.putAgent(b, dst, kind)
+	return b
 }
 
 func (m *Mesh) putAgent(b *pkt.Buf, dst batman.MAC, kind uint8) {
@@ -154,8 +174,8 @@ func (m *Mesh) AskRecord(now mono.Time, mac batman.MAC, out *Out) {
 	m.idAsk(now, mac, nil, true, out)
 }
 
-// idAsk asks for the record of mac, by the station by if there is no way to
-// it. routed says whether the reason came from a station with a route.
+// idAsk asks for the record of mac: by the station by, if that brought an OGM
+// of it, else by the way to it. routed says whether the reason came from a station with a route.
 func (m *Mesh) idAsk(now mono.Time, mac batman.MAC, by *rx, routed bool, out *Out) {
 	asks := &m.id.asks[0]
 	if !routed {
@@ -176,13 +196,18 @@ func (m *Mesh) idAsk(now mono.Time, mac batman.MAC, by *rx, routed bool, out *Ou
 	if n := m.id.known.Node(now, mac); n != nil {
 		known = n.ID
 	}
-	m.sendAgent(now, o, by, identity.KindRequest, identity.AppendRequest(nil, known), out)
+	if content := identity.AppendRequest(nil, known); by != nil {
+		m.sendBack(now, o, by, identity.KindRequest, content, out)
+	} else {
+		m.sendAgent(now, o, nil, identity.KindRequest, content, out)
+	}
 }
 
-// idChallenge asks a node whether it is alive.
+// idChallenge asks a node whether it is alive: by the station by, if that just
+// brought an OGM of it, else by the way to it.
 func (m *Mesh) idChallenge(now mono.Time, mac batman.MAC, n *identity.Node, by *rx, routed bool, out *Out) {
 	o := m.originator(mac)
-	if o == nil || n.Alive() && by == nil {
+	if o == nil {
 		return
 	}
 	asks := &m.id.asks[0]
@@ -195,8 +220,12 @@ func (m *Mesh) idChallenge(now mono.Time, mac batman.MAC, n *identity.Node, by *
 			asks.take(now, askTime, askBurst)
 		}
 	}
-	if ok {
-		m.sendAgent(now, o, by, identity.KindChallenge, identity.AppendChallenge(nil, nonce), out)
+	switch content := identity.AppendChallenge(nil, nonce); {
+	case !ok:
+	case by != nil:
+		m.sendBack(now, o, by, identity.KindChallenge, content, out)
+	default:
+		m.sendAgent(now, o, nil, identity.KindChallenge, content, out)
 	}
 }
 

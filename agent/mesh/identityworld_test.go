@@ -251,3 +251,43 @@ func TestIdentityChainExhausted(t *testing.T) {
 		}
 	}
 }
+
+// What a node says about itself arrives, with its certificates if they are
+// asked for; over a stock node too.
+func TestIdentitySelf(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		w := newWorld(t, 17)
+		w.jobTime = 20 * time.Millisecond
+		set := func(c *Config) { c.Algo = algo }
+		a, stock, b := w.signed("a", set), w.node("stock", set), w.signed("b", set)
+		w.link(a, 0, stock, 0, 0)
+		w.link(stock, 0, b, 0, 0)
+		w.until(15*time.Second, "verified", func() bool { return a.verified(b) })
+		w.run(5 * time.Second)
+		a.changes = nil
+		certs := [][]byte{[]byte("certificate of b"), []byte("certificate of who signed it")}
+		b.m.SetSelf(w.now, Self{Uplink: true, Clock: 1764113000, Member: [8]byte{7}, Certs: certs}, &b.out)
+		b.drain()
+		w.run(5 * time.Second)
+		if n := len(a.changes); n == 0 || !a.changes[n-1].Uplink || a.changes[n-1].Member != [8]byte{7} || a.changes[n-1].Certs != nil {
+			t.Fatalf("%v: told was %+v", algo, a.changes)
+		}
+		a.changes = nil
+		for range 10 { // once a second
+			a.m.AskRecord(w.now, b.primary(), &a.out)
+			a.drain()
+		}
+		w.run(500 * time.Millisecond)
+		if len(a.changes) != 1 || len(a.changes[0].Certs) != 2 || string(a.changes[0].Certs[1]) != string(certs[1]) || !a.changes[0].Reachable {
+			t.Errorf("%v: told was %+v", algo, a.changes)
+		}
+		w.cut(a, 0, stock, 0)
+		w.run(250 * time.Second)
+		if n := a.changes[len(a.changes)-1]; n.Reachable || n.IP.String() != b.ip() {
+			t.Errorf("%v: told in the end was %+v", algo, n)
+		}
+		if d := a.dropsOf() + b.dropsOf(); d != "" {
+			t.Errorf("%v: drops %s", algo, d)
+		}
+	}
+}
