@@ -367,3 +367,48 @@ func TestAvoidGreyHole(t *testing.T) {
 		}
 	}
 }
+
+// A forged number harms a stock relay for half a minute; agents leave it for a
+// way of agents only within some intervals, without being told by anybody.
+func TestIdentityStockRelayForged(t *testing.T) {
+	for _, algo := range []Algo{BatmanIV, BatmanV} {
+		w := newWorld(t, 81)
+		w.jobTime = 20 * time.Millisecond
+		set := func(c *Config) { c.Algo = algo }
+		a, stock, c, b := w.signed("a", set), w.node("stock", set), w.signed("c", set), w.signed("b", set)
+		w.link(a, 0, stock, 0, 0)
+		w.link(stock, 0, b, 0, 0)
+		w.link(a, 0, c, 0, 100)
+		w.link(c, 0, b, 0, 100)
+		c.iface(0, func(i *IfaceConfig) { i.Speed = 1000 })
+		var last []byte
+		w.tap = func(from *wnode, _ int, f []byte) {
+			if from == b && isOGM(f) && batman.MAC(f[batman.EthLen+8:][:6]) == b.primary() {
+				last = bytes.Clone(f)
+			}
+		}
+		w.run(100 * time.Second)
+		if a.next(b) != "stock" {
+			t.Fatalf("%v: the way leads over %q", algo, a.next(b))
+		}
+		s := &scene{world: w, o: stock}
+		if algo == BatmanV {
+			s.greet(liarMAC)
+		}
+		f := bytes.Clone(last)
+		copy(f[6:12], liarMAC[:])
+		f[batman.EthLen+2] = 49
+		setSeqno(f, seqnoOf(f)+70000)
+		s.hear(stock, f)
+		d := w.until(20*time.Second, "the stock node left", func() bool { return a.next(b) == "c" })
+		w.flows(a, b, 5*time.Second)
+		var harm time.Duration
+		if algo == BatmanIV {
+			harm = w.until(60*time.Second, "the stock node heard b again", func() bool { return stock.m.originator(b.primary()).routes[0].lastSeqno < seqnoOf(last)+100 }) + d
+		}
+		t.Logf("%v: left after %v; the stock node refused b for %v; at a %s", algo, d, harm, a.dropsOf())
+		if d > 6*time.Second || algo == BatmanIV && harm < 29*time.Second {
+			t.Errorf("%v: left after %v, of %v", algo, d, harm)
+		}
+	}
+}
