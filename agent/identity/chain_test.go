@@ -74,20 +74,20 @@ func TestFollow(t *testing.T) {
 		{1, at(2), fitNo, 0},
 		{2, at(1), fitNo, 0},
 		{2, &Element{}, fitNo, 0},
-		{5, at(5), fitNew, 3},
+		{5, at(5), fitNew, 0},
 		{4, at(4), fitOld, 0},
 		{2, at(2), fitOld, 0},
 		{1, at(1), fitOld, 0},
 		{3, at(4), fitNo, 0},
-		{40, at(40), fitNew, 34},
+		{40, at(40), fitNew, 31},
 		{33, at(33), fitOld, 0},
 		{32, at(32), fitOld, 0}, // one hash
-		{10, at(10), fitOld, 22},
-		{10, at(11), fitNo, 22},
-		{300, at(300), fitNew, 259},
+		{10, at(10), fitOld, 19},
+		{10, at(11), fitNo, 19},
+		{300, at(300), fitNew, 256},
 		{236, at(236), fitPast, 0},
-		{237, at(237), fitOld, 55},
-		{300 + Gap, at(300 + Gap), fitNew, Gap - 1},
+		{237, at(237), fitOld, 52},
+		{300 + Gap, at(300 + Gap), fitNew, Gap - 4},
 		{301 + 2*Gap, at(301 + 2*Gap), fitFar, 0},
 		{1 << 30, at(1), fitFar, 0},
 		{-1 << 31, at(1), fitPast, 0},
@@ -98,10 +98,10 @@ func TestFollow(t *testing.T) {
 		}
 	}
 	budget = 3
-	if got := f.take(&l, first+uint32(300+Gap+5), at(300+Gap+5), &budget); got != fitUnpaid || budget != 3 {
+	if got := f.take(&l, first+uint32(300+Gap+8), at(300+Gap+8), &budget); got != fitUnpaid || budget != 3 {
 		t.Errorf("unpaid: %d, %d left", got, budget)
 	}
-	if got := f.take(&l, first+uint32(300+Gap+4), at(300+Gap+4), &budget); got != fitNew || budget != 0 {
+	if got := f.take(&l, first+uint32(300+Gap+7), at(300+Gap+7), &budget); got != fitNew || budget != 0 {
 		t.Errorf("paid: %d, %d left", got, budget)
 	}
 }

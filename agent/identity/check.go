@@ -47,7 +47,7 @@ type Verdict struct {
 }
 
 // Check looks at an OGM before anything else is done with it. budget is how
-// many hashes there may be beyond the first; it is lowered by those spent.
+// many hashes there may be beyond the free ones; it is lowered by those spent.
 func (t *Table) Check(now mono.Time, o *OGM, budget *int) Verdict {
 	p := t.peers[o.MAC]
 	switch {

@@ -8,6 +8,9 @@ const (
 	// wide; older ones would look like a restart there.
 	behind = 64
 	kept   = 8 // elements that are kept: copies of these cost no hash
+	// free hashes are not counted: who uses up the budget of a station must not
+	// be able to stop originators of which an OGM or two got lost.
+	free = 4
 )
 
 // fit says what an element is to a chain.
@@ -49,8 +52,8 @@ func (f *follow) jump(p *Point) {
 func (f *follow) started() bool { return f.newest != f.begin }
 
 // take compares an element with the chain, and goes on with it if it is newer.
-// The first hash is free, as an OGM costs more than that anyway; budget is how
-// many more there may be, and is lowered by as many as there were.
+// Four hashes are free; budget is how many more there may be, and is lowered by
+// as many as there were.
 func (f *follow) take(l *link, seqno uint32, e *Element, budget *int) fit {
 	ahead := int32(seqno - f.newest)
 	switch {
@@ -70,10 +73,9 @@ func (f *follow) take(l *link, seqno uint32, e *Element, budget *int) fit {
 	}
 	at := f.newest - uint32(f.known) + 1 // the oldest that is kept
 	steps := int(at - seqno)
-	if steps-1 > *budget {
+	if !pay(steps, budget) {
 		return fitUnpaid
 	}
-	*budget -= steps - 1
 	x := f.elems[at%kept]
 	for ; at != seqno; at-- {
 		x = l.below(at-1, &x)
@@ -84,11 +86,20 @@ func (f *follow) take(l *link, seqno uint32, e *Element, budget *int) fit {
 	return fitNo
 }
 
+// pay takes the price of so many hashes and reports whether there was enough.
+func pay(steps int, budget *int) bool {
+	cost := max(0, steps-free)
+	if cost > *budget {
+		return false
+	}
+	*budget -= cost
+	return true
+}
+
 func (f *follow) forward(l *link, seqno uint32, steps int, e *Element, budget *int) fit {
-	if steps-1 > *budget {
+	if !pay(steps, budget) {
 		return fitUnpaid
 	}
-	*budget -= steps - 1
 	var passed [kept]Element // the first of those on the way down
 	x := *e
 	for i, at := 0, seqno; at != f.newest; i, at = i+1, at-1 {

@@ -15,7 +15,7 @@ import (
 // identitypacket (packets between agents), identitytable (what identities mean
 // for clients, gateways and frames), avoid.
 
-// Hashes beyond the first for an OGM.
+// Hashes beyond the free ones of an OGM.
 const (
 	hashTime, hashBurst       = time.Second / 200, identity.Gap // one station
 	hashAllTime, hashAllBurst = time.Second / 2000, 2 * identity.Gap

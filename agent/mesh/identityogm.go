@@ -51,11 +51,21 @@ func (m *Mesh) idAppend(now mono.Time, dst []byte, room int, out *Out) []byte {
 		return dst
 	}
 	due, putOff := s.RecordDue()
-	with := due && identity.ContainerSize+len(s.Record()) <= room
+	with := due && identity.ContainerSize+len(s.Record()) <= room && m.fitsLinks(batman.MaxOGM-room+identity.ContainerSize+len(s.Record()))
 	if with && putOff {
 		with = identity.ContainerSize+len(s.Record())+m.ttNeeds() <= room
 	}
 	return s.Append(dst, m.cfg.containerType(), e, due, with)
+}
+
+// fitsLinks reports whether a flooded packet of that size goes over all links.
+func (m *Mesh) fitsLinks(size int) bool {
+	for _, hi := range m.ifaces {
+		if hi != nil && hi.active && hi.MTU < size {
+			return false
+		}
+	}
+	return true
 }
 
 // ttNeeds is how many bytes the translation table would like to have in the

@@ -76,7 +76,7 @@ type stationLimits struct {
 	newcomers bucket // originators that it adds
 	ogms      bucket // OGMs that it brings
 	direct    bucket // OGMs of its own
-	hashes    bucket // of chains, beyond one for each OGM
+	hashes    bucket // of chains, beyond the free ones of each OGM
 }
 
 // cell returns the buckets that a stranger shares. The salt keeps others from
