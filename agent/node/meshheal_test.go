@@ -174,6 +174,11 @@ func TestFiveMoves(t *testing.T) {
 	if a.session(z).Recv != handle {
 		t.Error("the session was made anew")
 	}
+	for _, h := range w.hosts {
+		if slices.ContainsFunc(h.evs, func(e Event) bool { return e.Kind == EventSameKey }) {
+			t.Errorf("%s takes the moves for two nodes with one key", h.name)
+		}
+	}
 	if n := len(w.hosts[2].node.peers); n > 3 {
 		t.Errorf("the gateway has %d peers", n)
 	}

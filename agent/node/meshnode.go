@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"slices"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -14,6 +15,7 @@ const (
 	MaxMeshNodes = 4096
 	maxMeshMACs  = 4    // of one key
 	maxAdmitted  = 4096 // keys
+	twinTold     = time.Minute
 )
 
 // MeshNode is a node of the mesh whose identity is verified: the address in
@@ -55,6 +57,8 @@ type meshNode struct {
 	key  cjdns.Key
 	ip   cjdns.IP
 	macs []MeshNode // the preferred one first
+	// since is when the preferred address became that.
+	since mono.Time
 	// nextCall is when it may be called again after it did not answer.
 	nextCall mono.Time
 	avoid    avoidance
@@ -67,18 +71,18 @@ func (e *meshNode) addr() pkt.Addr { return pkt.MACAddr(e.macs[0].MAC) }
 
 // set stores m. Of several addresses of one key the newest boot counter is
 // preferred, and among those the one that was told last: a node that changes
-// its primary interface has both for a while. It reports whether the address
-// is new beside another one, and whether the preferred one has changed.
-func (e *meshNode) set(m MeshNode) (twin, moved bool) {
+// its primary interface has both for a while. It reports whether two nodes
+// have the key, and whether the preferred address has changed. An older boot
+// counter beside a newer one is a second node if it comes later, or is still
+// told of after twinTold; before, it may be the same one before its restart.
+func (e *meshNode) set(now mono.Time, m MeshNode) (twin, moved bool) {
 	i := slices.IndexFunc(e.macs, func(o MeshNode) bool { return o.MAC == m.MAC })
 	if i >= 0 && e.macs[i].Boot == m.Boot {
 		e.macs[i] = m // only its quality or its flags
-		return false, false
+		return m.Boot < e.macs[0].Boot && now.Sub(e.since) > twinTold, false
 	}
 	if i >= 0 {
 		e.macs = slices.Delete(e.macs, i, i+1)
-	} else {
-		twin = len(e.macs) > 0
 	}
 	at := 0
 	for at < len(e.macs) && e.macs[at].Boot > m.Boot {
@@ -86,7 +90,10 @@ func (e *meshNode) set(m MeshNode) (twin, moved bool) {
 	}
 	e.macs = slices.Insert(e.macs, at, m)
 	e.macs = e.macs[:min(len(e.macs), maxMeshMACs)]
-	return twin, at == 0 && i != 0
+	if at == 0 {
+		e.since = now
+	}
+	return at > 0, at == 0 && i != 0
 }
 
 // SetMeshNode tells what the mesh has found out about a node. A node that is
@@ -120,14 +127,14 @@ func (n *Node) SetMeshNode(now mono.Time, m MeshNode, out *Out) {
 		n.mesh.nodes[m.IP] = e
 	}
 	fresh := len(e.macs) == 0
-	twin, moved := e.set(m)
+	twin, moved := e.set(now, m)
 	if twin {
 		out.Events = append(out.Events, Event{Kind: EventSameKey, Peer: n.meshInfo(&m), Text: "one key on two mesh addresses"})
 	}
 	if p := n.mesh.peers[e.ip]; p != nil {
 		n.finder.PeerMetric(p.label, e.now().Metric)
 		if moved {
-			n.meshMoved(now, p, e.addr(), out)
+			n.meshMoved(p, e.addr())
 		}
 		if fresh || moved {
 			p.called = now
@@ -157,7 +164,7 @@ func (n *Node) meshLeft(now mono.Time, e *meshNode, mac [6]byte, out *Out) {
 	p := n.mesh.peers[e.ip]
 	if len(e.macs) > 0 {
 		if p != nil && i == 0 {
-			n.meshMoved(now, p, e.addr(), out)
+			n.meshMoved(p, e.addr())
 			n.knock(now, p, out)
 		}
 		return
@@ -171,17 +178,17 @@ func (n *Node) meshLeft(now mono.Time, e *meshNode, mac [6]byte, out *Out) {
 	}
 }
 
-// meshMoved gives a peering another address. Slot and session stay.
-func (n *Node) meshMoved(now mono.Time, p *Peer, to pkt.Addr, out *Out) {
+// meshMoved gives a peering another address. Slot and session stay. The move is
+// reported when the peer is heard again.
+func (n *Node) meshMoved(p *Peer, to pkt.Addr) {
 	if p.addr == to {
 		return
 	}
 	if k := (peerKey{p.link, p.addr}); n.byAddr[k] == p {
 		delete(n.byAddr, k)
 	}
-	p.addr = to
+	p.addr, p.moving = to, true
 	n.byAddr[peerKey{p.link, to}] = p
-	n.moved(now, p, out)
 }
 
 // meshLink returns the link that is the mesh, or nil.

@@ -239,8 +239,19 @@ func TestOneKeyOnTwoMeshAddresses(t *testing.T) {
 	if !slices.ContainsFunc(a.evs, func(e Event) bool { return e.Kind == EventSameKey }) {
 		t.Error("not reported")
 	}
+	a.evs = nil
 	two.Boot += 2
 	a.told(two)
+	if len(a.evs) != 0 {
+		t.Error("a newer boot counter at another address, which may be a restart, is reported at once")
+	}
+	w.run(2 * twinTold)
+	old := b.meshNode()
+	old.Metric--
+	a.told(old)
+	if len(a.evs) == 0 {
+		t.Error("both addresses are there after long, and it is not reported")
+	}
 	if e.addr() == b.mac || len(e.macs) != 2 {
 		t.Error("the newer boot counter is not preferred")
 	}

@@ -182,6 +182,10 @@ func (n *Node) heard(now mono.Time, p *Peer, addr pkt.Addr, out *Out) *Peer {
 		n.byAddr[peerKey{p.link, addr}] = p
 		n.moved(now, p, out)
 	}
+	if p.moving {
+		p.moving = false
+		n.moved(now, p, out)
+	}
 	if !p.up && p.ca.Established() && p.version != 0 {
 		p = n.peerUp(now, p, out)
 	}

@@ -110,7 +110,8 @@ func (n *Node) moved(now mono.Time, p *Peer, out *Out) {
 	if now.Sub(p.movesAt) > movesTime {
 		p.moves, p.movesAt = 0, now
 	}
-	if p.moves++; p.moves >= movesLimit {
+	// The mesh tells of two nodes with one key by itself.
+	if p.moves++; p.moves >= movesLimit && !n.onMesh(p) {
 		out.Events = append(out.Events, Event{Kind: EventSameKey, Peer: p.info()})
 	}
 }

@@ -81,6 +81,7 @@ type Peer struct {
 
 	called mono.Time // over the mesh: when it was first called
 	used   mono.Time // last transit or own traffic
+	moving bool      // over the mesh: it has another address, and was not heard since
 	// brought is when the last of that came from it.
 	brought mono.Time
 
