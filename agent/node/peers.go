@@ -170,6 +170,7 @@ func (n *Node) removePeer(now mono.Time, p *Peer, out *Out) {
 		n.restSlot(now, p.port)
 	}
 	n.forget(p)
+	n.unpair(p)
 }
 
 // forget takes p out of every table.

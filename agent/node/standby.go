@@ -17,6 +17,7 @@ const (
 	// without any, the node may have found that the other one is broken.
 	twinQuiet = time.Second
 	twinTime  = 100 * time.Millisecond // in which the other one must answer then
+	twinPause = 200 * time.Millisecond // between pings of one while that is open
 )
 
 // twins calls f for every other link to the node of p that has a slot.
@@ -96,6 +97,16 @@ func (n *Node) pairUp(now mono.Time, p *Peer) {
 	p.paired = count > 0
 }
 
+// unpair notes that p is gone.
+func (n *Node) unpair(p *Peer) {
+	count := 0
+	var last *Peer
+	n.twins(p, func(q *Peer) { count, last = count+1, q })
+	if count == 1 {
+		last.paired = false
+	}
+}
+
 // passOn gives the slots that p carried to others, as p does not work any
 // more. What nobody can carry is down.
 func (n *Node) passOn(now mono.Time, p *Peer, out *Out) {
@@ -134,13 +145,15 @@ func (n *Node) stray(now mono.Time, p *Peer, out *Out) {
 // inDoubt pings p and its twins: if p does not answer and one of them does, it
 // takes over.
 func (n *Node) inDoubt(now mono.Time, p *Peer, out *Out) {
-	p.doubt = now
-	n.pingPeer(now, p, out)
-	n.twins(p, func(q *Peer) {
-		if q.up {
+	first := p.doubt == mono.Never
+	ask := func(q *Peer) {
+		if q.up && (first || now.Sub(q.lastPing) >= twinPause) {
 			n.pingPeer(now, q, out)
 		}
-	})
+	}
+	p.doubt = now
+	ask(p)
+	n.twins(p, ask)
 	n.hurry(now)
 }
 

@@ -139,6 +139,25 @@ func TestSwappingLinks(t *testing.T) {
 	}
 }
 
+// Nobody answers on either link: the pings that look for one that does are
+// limited.
+func TestSilentLinksAreNotFlooded(t *testing.T) {
+	w, c, a, b, d := doubleLink(t, 413)
+	w.chat(c, d, 3*time.Second, 50*time.Millisecond, nil)
+	frames := 0
+	w.drop = func(from, to *host, _ []byte) bool {
+		if from == a && to == b {
+			frames++
+		}
+		return touches(a, from, to) && touches(b, from, to)
+	}
+	w.run(10 * time.Second) // without traffic, so all frames are pings and calls
+	t.Logf("%d frames in 10 s over two dead links", frames)
+	if frames > 120 {
+		t.Error("too many")
+	}
+}
+
 // Our address changes, and the link at which it was is dead: the other one is
 // taken at once.
 func TestAddressGone(t *testing.T) {
