@@ -19,6 +19,7 @@ const (
 	MaxMessage     = 1200 // bytes
 	maxLetters     = 32   // messages that wait for a session
 	letterTime     = 10 * time.Second
+	letterPause    = time.Second // between searches for the way of a waiting one
 )
 
 // Message came from another agent, proven to be its and fresh.
@@ -39,6 +40,7 @@ type mail struct {
 type letter struct {
 	to    cjdns.IP
 	until mono.Time
+	again mono.Time // when a way is looked for again
 	body  []byte
 }
 
@@ -58,7 +60,7 @@ func (n *Node) SendMessage(now mono.Time, to cjdns.IP, body []byte, out *Out) bo
 	if len(n.mail.waiting) >= maxLetters {
 		return false
 	}
-	n.mail.waiting = append(n.mail.waiting, letter{to, now.Add(letterTime), slices.Clone(body)})
+	n.mail.waiting = append(n.mail.waiting, letter{to, now.Add(letterTime), now.Add(letterPause), slices.Clone(body)})
 	if s := n.sessions.ByIP(to); s != nil {
 		s.LastData = now
 	}
@@ -90,11 +92,22 @@ func (n *Node) postWaiting(now mono.Time, s *session.Session, out *Out) {
 	})
 }
 
-// expireMail drops the messages that have waited for too long.
-func (n *Node) expireMail(now mono.Time) {
+// expireMail drops the messages that have waited for too long, and looks again
+// for the way of the others.
+func (n *Node) expireMail(now mono.Time, out *Out) {
 	before := len(n.mail.waiting)
 	n.mail.waiting = slices.DeleteFunc(n.mail.waiting, func(l letter) bool { return now >= l.until })
 	n.drops[dropNoRoute] += uint64(before - len(n.mail.waiting))
+	for i := 0; i < len(n.mail.waiting); i++ { // what is found may leave at once
+		l := &n.mail.waiting[i]
+		if now >= l.again && !n.finder.Searching(l.to) {
+			l.again = now.Add(letterPause)
+			n.reach(now, l.to, out)
+		}
+	}
+	if len(n.mail.waiting) > 0 {
+		n.wakeAt(now.Add(letterPause))
+	}
 }
 
 // innerLetter takes a message that came in session s. It takes b.

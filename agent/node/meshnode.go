@@ -188,7 +188,9 @@ func (n *Node) meshMoved(p *Peer, to pkt.Addr) {
 		delete(n.byAddr, k)
 	}
 	p.addr, p.moving = to, true
-	n.byAddr[peerKey{p.link, to}] = p
+	if q := n.byAddr[peerKey{p.link, to}]; q == nil || !q.up {
+		n.byAddr[peerKey{p.link, to}] = p
+	}
 }
 
 // meshLink returns the link that is the mesh, or nil.

@@ -44,10 +44,14 @@ func (n *Node) callNode(now mono.Time, e *meshNode, out *Out) mono.Time {
 // addMeshPeer makes the peering with e, without a word sent. It returns nil
 // if there is no room.
 func (n *Node) addMeshPeer(now mono.Time, l *link, e *meshNode) *Peer {
+	there := n.byAddr[peerKey{l.index, e.addr()}]
 	p := n.addPeer(now, l.index, e.addr(), e.key, sourceMesh)
 	if p == nil {
 		n.drops[dropTableFull]++
 		return nil
+	}
+	if there != nil && there.up {
+		n.byAddr[peerKey{l.index, e.addr()}] = there // another key claims its address
 	}
 	p.called, p.used = now, now
 	p.ca = cryptoauth.New(&n.meshCA, cryptoauth.Options{Key: e.key}, now)
@@ -104,7 +108,9 @@ func (n *Node) fromMesh(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 	p := n.byAddr[peerKey{b.Port, b.Addr}]
 	if (p == nil || !p.up) && !isHint(b.Bytes()) {
 		if q := n.recognise(now, b, out); q != nil {
-			p = q
+			if p = q; p.addr == b.Addr {
+				n.byAddr[peerKey{b.Port, b.Addr}] = p
+			}
 		}
 	}
 	if p == nil {

@@ -225,6 +225,41 @@ func TestMeshAddressOfTwoKeys(t *testing.T) {
 	w.run(2 * time.Second)
 	w.flows(a, b, 100*time.Millisecond)
 	w.flows(b, a, 100*time.Millisecond)
+	// The liar is called while the true one sends much: nothing of that is
+	// lost or looked for by trying.
+	w.run(20 * time.Second)
+	w.flows(a, b, time.Second)
+	a.tell(liar, "to the liar")
+	if a.node.mesh.peers[liar.id.IP] == nil {
+		t.Fatal("the liar was not called")
+	}
+	a.got = nil
+	for range 500 {
+		b.tell(a, "many")
+	}
+	w.run(50 * time.Millisecond)
+	many := 0
+	for _, p := range a.got {
+		if string(p[ip6HeaderLen:]) == "many" {
+			many++
+		}
+	}
+	if many != 500 {
+		t.Errorf("%d of 500 packets arrived", many)
+	}
+}
+
+// A message goes out although the way to its receiver opens only later.
+func TestMessageWaitsForTheWay(t *testing.T) {
+	w := newWorld(t, 236)
+	a, b := w.host("a", -1), w.host("b", -1)
+	if !a.node.SendMessage(w.now, b.id.IP, []byte("later"), &a.out) {
+		t.Fatal("refused")
+	}
+	a.drain()
+	w.run(4 * time.Second)
+	w.introduce()
+	w.until(3*time.Second, "the message", func() bool { return len(b.letters) == 1 })
 }
 
 func TestOneKeyOnTwoMeshAddresses(t *testing.T) {

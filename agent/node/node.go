@@ -301,7 +301,7 @@ func (n *Node) Expire(now mono.Time, out *Out) {
 	n.expirePeers(now, out)
 	n.expireSessions(now, out)
 	n.expirePings(now, out)
-	n.expireMail(now)
+	n.expireMail(now, out)
 	n.flush(now, out)
 }
 
