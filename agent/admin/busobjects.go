@@ -101,6 +101,8 @@ func busStatus(c Code) wire.Status {
 		return wire.MethodNotFound
 	case CodeNotFound:
 		return wire.NotFound
+	case CodeDenied:
+		return wire.PermissionDenied
 	case CodeTimeout:
 		return wire.Timeout
 	case CodeUnsupported:

@@ -20,6 +20,7 @@ const (
 	CodeAmbiguous     Code = "ambiguous"      // an argument names several things
 	CodeBadConfig     Code = "bad_config"     // the configuration has errors; nothing was changed
 	CodeFailed        Code = "failed"         // the agent tried and could not
+	CodeDenied        Code = "denied"         // the agent's user has no right to do it
 	CodeTimeout       Code = "timeout"        // it took too long
 	CodeBusy          Code = "busy"           // too many connections
 	CodeTooLarge      Code = "too_large"      // a request or an answer is longer than MaxLine
@@ -28,7 +29,7 @@ const (
 
 // Codes lists all codes.
 var Codes = []Code{CodeBadRequest, CodeUnknownMethod, CodeBadArgument, CodeNotFound, CodeAmbiguous, CodeBadConfig,
-	CodeFailed, CodeTimeout, CodeBusy, CodeTooLarge, CodeUnsupported}
+	CodeFailed, CodeDenied, CodeTimeout, CodeBusy, CodeTooLarge, CodeUnsupported}
 
 // Error is an error as it crosses the socket.
 type Error struct {

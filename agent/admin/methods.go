@@ -152,6 +152,8 @@ func configError(err error) error {
 		return &Error{CodeAmbiguous, err.Error()}
 	case errors.As(err, &problems):
 		return &Error{CodeBadConfig, err.Error()}
+	case errors.Is(err, fs.ErrPermission):
+		return &Error{CodeDenied, err.Error()}
 	case errors.As(err, &path):
 		return &Error{CodeFailed, fmt.Sprintf("the configuration cannot be read or written: %v", err)}
 	default:

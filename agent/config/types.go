@@ -10,7 +10,7 @@ import (
 const (
 	DefaultKeyFile    = "/etc/meshagent/key"
 	DefaultStateDir   = "/var/lib/meshagent"
-	DefaultSocket     = "/var/run/meshagent.sock"
+	DefaultSocket     = "/var/run/meshagent/meshagent.sock" // in a directory that can belong to the agent's user
 	DefaultTUN        = "tunmesh0"
 	DefaultMTU        = 1304 // what stock nodes use: 1492 less 188 bytes of headers
 	DefaultBeaconPort = 64512

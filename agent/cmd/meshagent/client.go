@@ -150,6 +150,7 @@ func (a *app) reloadCommand() *ffcli.Command {
 		if err := wantArgs(args, 0, "reload [--json]"); err != nil {
 			return err
 		}
+		a.lend()
 		return ask(ctx, a, "reload", nil, admin.WriteReload)
 	})
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/peterbourgon/ff/v3/ffcli"
 )
 
-// version of the program; releases set it with -ldflags "-X main.version=…".
+// version of the program. The build rules and the packages read it here; they
+// stamp another one with -ldflags "-X main.version=…".
 var version = "0.1.0"
 
 func main() {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,8 +26,9 @@ const (
 // agent is a Backend that stores peers as the real one does, and whose pings
 // are answered if the target is ipA.
 type agent struct {
-	store *config.Store
-	pings int
+	store  *config.Store
+	pings  int
+	denied bool // it may not write its configuration
 }
 
 func (a *agent) Status(context.Context) (node.Status, error) {
@@ -51,10 +53,16 @@ func (a *agent) Trace(_ context.Context, target string) (admin.TraceResult, erro
 }
 
 func (a *agent) PeerAdd(_ context.Context, p config.Peer) (config.PeerChange, error) {
+	if a.denied {
+		return config.PeerChange{}, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}
+	}
 	return a.store.AddPeer(p)
 }
 
 func (a *agent) PeerDel(_ context.Context, selector string) (config.PeerChange, error) {
+	if a.denied {
+		return config.PeerChange{}, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}
+	}
 	return a.store.DelPeer(selector)
 }
 
@@ -90,6 +98,12 @@ func runWith(t *testing.T, stdin string, env []string, args ...string) result {
 // start runs a fake agent and returns its socket and configuration.
 func start(t *testing.T) (socket, conf string) {
 	t.Helper()
+	socket, conf, _ = startAgent(t)
+	return socket, conf
+}
+
+func startAgent(t *testing.T) (socket, conf string, a *agent) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "ma")
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +117,8 @@ func start(t *testing.T) (socket, conf string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	s := &admin.Server{Registry: admin.NewMethods(&agent{store: config.Open(conf)})}
+	a = &agent{store: config.Open(conf)}
+	s := &admin.Server{Registry: admin.NewMethods(a)}
 	go func() { done <- s.Serve(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
@@ -111,7 +126,7 @@ func start(t *testing.T) (socket, conf string) {
 			t.Error(err)
 		}
 	})
-	return socket, conf
+	return socket, conf, a
 }
 
 func write(t *testing.T, path, text string) {

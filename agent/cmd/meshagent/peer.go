@@ -98,7 +98,7 @@ func (a *app) addPeers(ctx context.Context, calls []map[string]any) error {
 	var errs []error
 	for _, args := range calls {
 		var c config.PeerChange
-		if err := a.call(ctx, "peer.add", args, &c); err != nil {
+		if err := a.changePeer(ctx, "peer.add", args, &c); err != nil {
 			var none *admin.NoAgentError
 			if len(calls) == 1 || errors.As(err, &none) {
 				return err
@@ -127,6 +127,13 @@ func (a *app) peerDelCommand() *ffcli.Command {
 		if err := wantArgs(args, 1, "peer del SECTION|NAME|KEY|ADDRESS"); err != nil {
 			return err
 		}
-		return ask(ctx, a, "peer.del", map[string]any{"peer": args[0]}, admin.WritePeerChange)
+		var c config.PeerChange
+		if err := a.changePeer(ctx, "peer.del", map[string]any{"peer": args[0]}, &c); err != nil {
+			return err
+		}
+		if a.json {
+			return a.printJSON(c)
+		}
+		return admin.WritePeerChange(a.stdout, c)
 	})
 }
