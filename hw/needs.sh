@@ -4,7 +4,7 @@
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [tc]=iproute2 [ping]=iputils-ping [nft]=nftables [gcc]="gcc libc6-dev"
-	[xz]=xz-utils [busybox]=busybox-static [qemu-system-x86_64]=qemu-system-x86)
+	[xz]=xz-utils [busybox]=busybox-static [qemu-system-x86_64]=qemu-system-x86 [qemu-mips]=qemu-user [qemu-arm]=qemu-user [setpriv]=util-linux)
 missing=()
 for c in "$@"; do
 	# shellcheck disable=SC2206  # one command may need two packages

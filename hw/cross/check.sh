@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Runs the cross-built programs, and the unit tests of the packages without
+# system calls, on emulated CPUs of the boards they are for. A CPU is always
+# named: the default one of qemu has everything, and would hide a program for
+# the wrong one.
+# Usage: check.sh [-short] PROGRAMS
+#
+# User-mode emulation has no generic netlink and no options of packet sockets,
+# and on big-endian MIPS no readable route netlink. So this checks instructions,
+# byte order, keys and configurations, and not the doors to the kernel: those
+# need a whole emulated board.
+set -euo pipefail
+short=
+if [[ ${1:-} == -short ]]; then
+	short=1
+	shift
+fi
+programs=$(realpath "$1")
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+# target  emulator  CPU  board
+cpus="
+mips-softfloat    qemu-mips     24Kc       ath79
+mipsle-softfloat  qemu-mipsel   24KEc      ramips
+arm-5             qemu-arm      arm926     kirkwood
+arm-6             qemu-arm      arm1176    bcm2708
+arm-7             qemu-arm      cortex-a7  ipq40xx
+arm64             qemu-aarch64  cortex-a53 filogic
+amd64             -             -          x86-64
+386               -             -          x86
+"
+# A private key and what belongs to it, by cjdns.
+private=b81337f3fc15f9c1fbecfab8f8e546aa870bb723bdb4f4869d0ea167cbbf9e3f
+public=p1k4y0xpkq5r12br69r6f832jk7h7s9n0ld8fwc8kvgpb70g7kx0.k
+ip=fc67:b1a1:2ed9:d63f:573b:2199:208a:f95b
+pure="mono pkt cjdns batman identity cryptoauth switchcore pathfinder session node mesh config ubus/wire"
+
+fail() {
+	echo "check-cross: $*" >&2
+	exit 1
+}
+
+# programs: key derivation, both configuration forms there and back, and a run
+# of the daemon up to the point where it opens its socket.
+program() {
+	local target=$1 board=$2
+	shift 2
+	local p=("$@" "$programs/meshagent-linux-$target") dir=$tmp/$target out
+	mkdir "$dir"
+	out=$("${p[@]}" version --socket "$dir/none") || fail "$target: version"
+	[[ $out == "meshagent "* ]] || fail "$target: version says $out"
+	out=$("${p[@]}" keygen --pub <<<"$private") || fail "$target: keygen"
+	[[ $out == *"$public"* && $out == *"$ip"* ]] || fail "$target: another key belongs to the private key: $out"
+	for form in uci cjdroute; do
+		"${p[@]}" genconf --format $form >"$dir/$form" || fail "$target: genconf $form"
+		"${p[@]}" check-config "$dir/$form" >/dev/null || fail "$target: check-config $form"
+	done
+	printf "config meshagent 'main'\n\toption key_file '%s/key'\n\toption state_dir '%s'\n\toption socket '%s/sock'\nconfig tun 'tun'\n\toption enabled '0'\nconfig udp 'u'\n\toption bind '127.0.0.1:0'\n" \
+		"$dir" "$dir" "$dir" >"$dir/conf"
+	"${p[@]}" run -c "$dir/conf" 2>"$dir/log" &
+	local pid=$! n
+	for ((n = 0; n < 300; n++)); do
+		[[ -S $dir/sock ]] && break
+		kill -0 $pid 2>/dev/null || fail "$target: the agent ended: $(cat "$dir/log")"
+		sleep 0.1
+	done
+	out=$("${p[@]}" status --json --socket "$dir/sock") || fail "$target: status: $out, $(cat "$dir/log")"
+	[[ $out == *'"state":"up"'* ]] || fail "$target: no link is up: $out"
+	kill $pid
+	wait $pid || fail "$target: the agent failed: $(cat "$dir/log")"
+	printf '%-18s %-12s %s\n' "$target" "$board" "program ok"
+}
+
+tests() {
+	local target=$1 exec=$2 arch=${1%%-*} log=$tmp/$1.log p list=()
+	for p in $pure; do list+=("./agent/$p"); done
+	GOOS=linux GOARCH=$arch GOMIPS=softfloat GOARM=$([[ $target == arm-* ]] && echo "${target#arm-}") CGO_ENABLED=0 \
+		go test -short -count=1 -timeout 60m ${exec:+-exec "$exec"} "${list[@]}" >"$log" 2>&1 || fail "$target: $(grep -v '^ok' "$log" | head -40)"
+	printf '%-18s %-12s %s\n' "$target" "" "$(grep -c '^ok' "$log") packages tested"
+}
+
+while read -r target emulator cpu board; do
+	[[ -n $target ]] || continue
+	run=()
+	[[ $emulator == - ]] || run=("$emulator" -cpu "$cpu")
+	program "$target" "$board" "${run[@]}"
+	# The tests on one CPU of each byte order and word size; amd64 has them anyway.
+	case $target in
+	mips-softfloat | arm-5 | arm64) [[ -n $short ]] || tests "$target" "${run[*]}" ;;
+	esac
+done <<<"$cpus"
+# That a program for another CPU would have been noticed.
+if { qemu-arm -cpu arm926 "$programs/meshagent-linux-arm-7" version; } >/dev/null 2>&1; then
+	fail "a program for ARMv7 runs on an arm926: the CPU is not emulated"
+fi
