@@ -49,7 +49,7 @@ arch: ## hold the import table and the dependency list
 deps: ## write docs/deps.txt anew
 	UPDATE_DEPS=1 $(GO) test -count=1 -run Dependencies ./agent
 unit: ## unit tests with the race detector
-	$(GO) test -race -shuffle=on ./...
+	$(GO) test -race -shuffle=on -timeout 20m ./...
 test: needs check unit check-packages netns ## everything that must pass before a change goes in
 	$(MAKE) --no-print-directory demo ARGS=--check
 	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
