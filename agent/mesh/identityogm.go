@@ -198,9 +198,11 @@ func (m *Mesh) idTaken(now mono.Time, r rx, o *Originator, seqno uint32, id ogmI
 func (m *Mesh) idAgain(now mono.Time, h identity.Held, out *Out) {
 	hi := m.iface(h.Port)
 	if hi == nil || !hi.active {
-		m.drops[dropIfaceDown]++
+		m.lose(dropIfaceDown)
 		return
 	}
+	m.rxOn = hi
+	defer func() { m.rxOn = nil }()
 	r := rx{hi, h.Src, h.Dst}
 	if m.cfg.Algo == BatmanIV {
 		if o, _, size, err := batman.ParseOGM(h.Raw); err == nil {

@@ -279,7 +279,7 @@ func (m *Mesh) idRoam(now mono.Time, o *Originator, k ttKey, out *Out) {
 		}
 	}
 	if len(d.signs) >= maxSigns {
-		m.drops[dropQueueFull]++
+		m.lose(dropQueueFull)
 		return
 	}
 	d.signs = append(d.signs, &idSign{kind: identity.KindRoam, dst: o.MAC, moved: []identity.Moved{c}})

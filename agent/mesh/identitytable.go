@@ -85,7 +85,7 @@ func (m *Mesh) idGateway(o *Originator, g batman.Gateway, c identity.Container) 
 		said = batman.Gateway{}
 	}
 	if g != said && c.ID == n.ID {
-		m.drops[dropForgedGW]++
+		m.lose(dropForgedGW)
 	}
 	return said
 }
@@ -109,7 +109,7 @@ func (m *Mesh) idDigest(o *Originator) {
 	if o.id.confirmed = identity.Digest(list) == n.Digest; o.id.confirmed {
 		return
 	}
-	m.drops[dropForgedTT]++
+	m.lose(dropForgedTT)
 	m.ttWipe(o)
 	s.known, s.asked, s.diff, s.short = false, false, nil, false
 }

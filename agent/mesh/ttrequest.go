@@ -200,7 +200,7 @@ func (m *Mesh) ttResponse(now mono.Time, src batman.MAC, t batman.TT, out *Out) 
 	s := &o.tt
 	full := t.Flags&batman.TTFullTable != 0
 	if !m.idAllows(o) {
-		m.drops[dropUnsigned]++
+		m.lose(dropUnsigned)
 		return
 	}
 	if !s.asked || now.Sub(s.askedAt) >= ttAnswerLife || !full && (s.askedFull || t.TTVN != s.askedTTVN) {

@@ -88,10 +88,10 @@ func (m *Mesh) ttRoamTVLV(now mono.Time, src batman.MAC, r batman.Roam, out *Out
 	if o := m.originator(src); o != nil && m.id.self != nil {
 		switch {
 		case m.idNode(o) != nil:
-			m.drops[dropForgedRoam]++
+			m.lose(dropForgedRoam)
 			return
 		case !m.idAllows(o):
-			m.drops[dropUnsigned]++
+			m.lose(dropUnsigned)
 			return
 		}
 	}
