@@ -102,12 +102,6 @@ func NewSelf(a cjdns.VerifyKey, boot, serial uint32, random func([]byte)) *Self 
 	return &Self{a: a, boot: boot, serial: serial, random: random, want: true}
 }
 
-// Key is the key that signs.
-func (s *Self) Key() cjdns.VerifyKey { return s.a }
-
-// Boot is this boot's number.
-func (s *Self) Boot() uint32 { return s.boot }
-
 // Record returns the newest record with its signature; nil if there is none.
 func (s *Self) Record() []byte { return s.record }
 
