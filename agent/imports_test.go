@@ -45,6 +45,7 @@ var rooms = map[string]room{
 	"session":    {pure: true, own: append([]string{"cryptoauth"}, words...)},
 	"node":       {pure: true, own: append([]string{"cryptoauth", "switchcore", "pathfinder", "session"}, words...)},
 	"ubus/wire":  {pure: true, float: true}, // ubus has doubles
+	"community":  {pure: true, own: []string{"mono", "cjdns"}}, // memberships; knows neither node nor mesh
 	// edges: thin, Linux
 	"netio":  {float: true, own: []string{"mono", "pkt"}, other: []string{"github.com/songgao/water", "github.com/mdlayher/packet", "golang.org/x/sys"}},
 	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "github.com/jsimonetti/rtnetlink/v2", "github.com/google/nftables", "golang.org/x/sys"}},
