@@ -45,6 +45,7 @@ type meshState struct {
 	peers     map[cjdns.IP]*Peer // the peerings, by whom they are with
 	admission Admission
 	admitted  map[cjdns.Key]bool
+	logins    []meshLogin
 	slots     meshSlots
 	uplinks   uplinks
 	deferred  []deferred

@@ -54,7 +54,7 @@ func (n *Node) addMeshPeer(now mono.Time, l *link, e *meshNode) *Peer {
 		n.byAddr[peerKey{l.index, e.addr()}] = there // another key claims its address
 	}
 	p.called, p.used = now, now
-	p.ca = cryptoauth.New(&n.meshCA, cryptoauth.Options{Key: e.key}, now)
+	p.ca = cryptoauth.New(&n.meshCA, n.meshOptions(e.key), now)
 	n.mesh.peers[e.ip] = p
 	return p
 }
