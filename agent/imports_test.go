@@ -51,7 +51,7 @@ var rooms = map[string]room{
 	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "github.com/jsimonetti/rtnetlink/v2", "github.com/google/nftables", "golang.org/x/sys"}},
 	"config": {float: true, own: []string{"cjdns", "batman", "mesh"}, other: []string{"github.com/tailscale/hujson"}},
 	"ubus":   {float: true, own: []string{"ubus/wire"}}, // no dependency: the protocol is all there is to it, and pure Go has to speak it
-	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "config", "node", "mesh", "ubus", "ubus/wire"}},
+	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "community", "config", "node", "mesh", "ubus", "ubus/wire"}},
 	// programs
 	"daemon":        {float: true, own: []string{"*"}, other: []string{"*"}},
 	"cmd/meshagent": {float: true, own: []string{"*"}, other: []string{"*"}},

@@ -31,6 +31,7 @@ type Backend interface {
 	// ConfigDiff reads the configuration again and changes nothing.
 	ConfigDiff(ctx context.Context) (ReloadReport, error)
 	MeshBackend
+	CommunityBackend
 }
 
 // PingOptions says how to ping. The registry has filled in the defaults and

@@ -204,7 +204,7 @@ func (c *Community) Invite(now mono.Time, o InviteOptions, out *Out, done func(t
 		v.Head = Head{Time: stamp(c.guess())}
 		c.book = append(c.book, &invite{Invite: v, stock: true, note: o.Note})
 		out.Logins = true
-		c.whenSaved(out, func(err error, out *Out) { done(Token{}, login, err, out) })
+		c.whenSaved(out, func(err error, out *Out) { done(Token{NotAfter: v.NotAfter}, login, err, out) })
 		return
 	}
 	t := Token{Role: v.Role, Root: c.root.key, Invite: v.ID, Secret: v.Secret, NotAfter: v.NotAfter, Uses: v.Uses, Admins: []cjdns.Key{c.self}, Name: c.name, Address: o.Address}

@@ -32,6 +32,19 @@ func (c *Community) Logins() (list []Login) {
 	return list
 }
 
+// Cut reports whether those who came in with the password of this login, which
+// is no longer good, must go at once. They stay if the invite has only served
+// its purpose or its time: they are members now.
+func (c *Community) Cut(login string) bool {
+	for _, v := range c.book {
+		if v.ID.String() == login && !v.stock {
+			why := c.closed(v)
+			return why != "used" && why != "expired" && why != ""
+		}
+	}
+	return true
+}
+
 // invite returns the invite of this id, or nil.
 func (c *Community) invite(id InviteID) *invite {
 	for _, v := range c.book {

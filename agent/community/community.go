@@ -78,6 +78,7 @@ type Community struct {
 	contacts       []contact
 	nextTick, sync mono.Time
 	lastSync       mono.Time
+	nextLook       mono.Time // at what may have expired
 	nextRenew      mono.Time
 	renewAt        int // index of the admin to ask next
 	tasks          []task
@@ -318,6 +319,11 @@ func (c *Community) Expire(now mono.Time, out *Out) {
 	}
 	c.nextTick = now.Add(tickTime)
 	c.joinTick(now, out)
+	if now >= c.nextLook {
+		c.nextLook = now.Add(time.Minute)
+		out.Logins = out.Logins || len(c.book) > 0 // some may have expired
+		c.review(out)
+	}
 	if !c.In() {
 		return
 	}

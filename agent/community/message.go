@@ -70,8 +70,15 @@ func parseObjects(b []byte) (list [][]byte, err error) {
 }
 
 // ParseCerts reads the body of an introduction: certificates, each with its
-// length (2). The results refer to b.
-func ParseCerts(b []byte) ([][]byte, error) { return parseObjects(b) }
+// length (2), and perhaps a zero that makes the length even. The results refer
+// to b.
+func ParseCerts(b []byte) ([][]byte, error) {
+	list, err := parseObjects(b)
+	if err != nil && b[len(b)-1] == 0 {
+		list, err = parseObjects(b[:len(b)-1])
+	}
+	return list, err
+}
 
 // AppendCerts writes the body of an introduction.
 func AppendCerts(b []byte, certs [][]byte) []byte {

@@ -71,7 +71,6 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 		return
 	}
 	c.sync, c.lastSync = now.Add(syncTime), now
-	c.review(out) // some may have expired
 	slices.SortStableFunc(c.contacts, func(a, b contact) int { return cmp.Compare(a.told, b.told) })
 	for i := range min(len(c.contacts), syncPeers) {
 		c.greet(now, &c.contacts[i], out)

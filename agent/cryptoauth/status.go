@@ -74,6 +74,10 @@ func (s *Session) SetAuth(now mono.Time, password []byte, login string) {
 	}
 }
 
+// AllowNoAuth lets the peer go on by handshakes without a password: something
+// else has shown by now that it may come in.
+func (s *Session) AllowNoAuth() { s.requireAuth = false }
+
 // UpdateAuth sets our password and login at the peer for handshakes to come;
 // what stands stays.
 func (s *Session) UpdateAuth(password []byte, login string) { s.auth.set(password, login) }

@@ -332,10 +332,15 @@ func (d *Daemon) onOut(now mono.Time, out *node.Out) {
 
 // post gives f to the supervisor if it has room; what does not fit is asked
 // again later.
-func (d *Daemon) post(f func(ctx context.Context)) {
+func (d *Daemon) post(f func(ctx context.Context)) { d.tryPost(f) }
+
+// tryPost is post, and reports whether there was room.
+func (d *Daemon) tryPost(f func(ctx context.Context)) bool {
 	select {
 	case d.jobs <- f:
+		return true
 	default:
+		return false
 	}
 }
 

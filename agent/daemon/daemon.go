@@ -175,6 +175,11 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	start := func(f func()) { wg.Add(1); go func() { defer wg.Done(); f() }() }
 	ectx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
+	community, err := newCommunity(ectx, d, d.engine.now())
+	if err != nil {
+		return err
+	}
+	d.engine.community = community
 	ended := make(chan struct{})
 	go func() { defer close(ended); d.engine.run(ectx) }()
 	start(func() { d.slowWork(ctx) })
@@ -196,6 +201,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	wg.Wait()
 	stopEngine()
 	<-ended
+	d.engine.community.work.Wait()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -239,6 +245,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			d.memory.save(d, false)
 			d.mesh.tick(ctx)
 			d.joinSelf(ctx)
+			d.communityTime(ctx)
 			if t := d.same.Load(); t != 0 && time.Now().Unix()-t > 60 {
 				d.problem("same-key", "")
 			}
@@ -249,7 +256,9 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 
 // apply brings everything to what d.cfg says.
 func (d *Daemon) apply(ctx context.Context) {
+	d.communityTime(ctx)
 	d.applyUsers(ctx)
+	d.applyCommunity(ctx)
 	if len(d.cfg.Supernodes) > 0 {
 		d.log.Warn("supernode sections have no effect yet: paths are found without supernodes")
 	}

@@ -30,7 +30,9 @@ type engine struct {
 	links writer
 	tun   netio.Conn
 	join  join
-	onOut func(now mono.Time, out *node.Out) // asks, replies, events
+	// community is there from the first packet on.
+	community *communityCore
+	onOut     func(now mono.Time, out *node.Out) // asks, replies, events
 }
 
 // source says what a reader reads.
@@ -105,7 +107,7 @@ func (e *engine) run(ctx context.Context) {
 	defer timer.Stop()
 	set := mono.Time(-1)
 	for {
-		if d := mono.Min(e.node.Deadline(), e.mesh.deadline()); d != set {
+		if d := mono.Min(mono.Min(e.node.Deadline(), e.mesh.deadline()), e.community.deadline()); d != set {
 			set = d
 			timer.Reset(max(0, d.Sub(e.now())))
 		}
@@ -165,7 +167,11 @@ func (e *engine) take(now mono.Time, in inbound) {
 
 // flush carries out what the node wants.
 func (e *engine) flush(now mono.Time) {
-	for len(e.out.Asks)+len(e.out.Replies)+len(e.out.Events) > 0 {
+	for {
+		e.community.step(now, &e.out)
+		if len(e.out.Asks)+len(e.out.Replies)+len(e.out.Events) == 0 {
+			break
+		}
 		e.onOut(now, &e.out)
 		e.out.Asks, e.out.Replies, e.out.Events = e.out.Asks[:0], e.out.Replies[:0], e.out.Events[:0]
 	}

@@ -101,6 +101,9 @@ func (e *engine) fromMesh(now mono.Time) bool {
 		if e.join.on {
 			e.node.SetMeshNode(now, meshNode(&o.Nodes[i]), &e.out)
 		}
+		if e.community.meshNode(now, &o.Nodes[i]) {
+			e.mesh.mesh.AskRecord(now, o.Nodes[i].MAC, &e.mesh.out)
+		}
 	}
 	clear(o.Nodes)
 	o.Nodes = o.Nodes[:0]
@@ -137,6 +140,7 @@ func (e *engine) tellMesh(now mono.Time) {
 		e.join.stale = false
 		s := e.join.self
 		s.Uplink = e.node.HasUplink()
+		e.community.self(&s)
 		m.mesh.SetSelf(now, s, &m.out)
 	}
 }
@@ -144,6 +148,7 @@ func (e *engine) tellMesh(now mono.Time) {
 // peerChanged follows the peers: those on other links are a way out of the
 // mesh, and a session with one over the mesh proves that it is alive.
 func (e *engine) peerChanged(now mono.Time, p node.PeerInfo, up bool) {
+	e.community.peer(now, p, up)
 	switch {
 	case !e.join.on || p.Link != e.join.link:
 		e.join.stale = true
@@ -168,6 +173,9 @@ func (d *Daemon) slowWork(ctx context.Context) {
 					s.core.mesh.JobDone(now, s.job, &s.core.out)
 				}
 			})
+		case j := <-d.engine.community.slow:
+			j.Run(d.sign, random)
+			d.engine.do(ctx, func(now mono.Time) { d.engine.community.jobDone(now, j) })
 		}
 	}
 }

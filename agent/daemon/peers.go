@@ -34,8 +34,9 @@ type peerState struct {
 // number of an unnamed one changes when another is deleted.
 type userID struct{ name, password string }
 
-// applyUsers lets in whom the configuration names, and nobody else. Peers
-// that came in with a password that is gone are disconnected.
+// applyUsers lets in whom the configuration and open invites name, and nobody
+// else. Peers that came in with a password that is gone are disconnected,
+// unless it was that of an invite which has served its purpose.
 func (d *Daemon) applyUsers(ctx context.Context) {
 	want := make(map[userID]config.Password)
 	var order []config.Password
@@ -47,10 +48,17 @@ func (d *Daemon) applyUsers(ctx context.Context) {
 		}
 	}
 	d.engine.do(ctx, func(now mono.Time) {
+		for _, l := range d.engine.community.c.Logins() {
+			p := config.Password{Enabled: true, Name: l.Name, Password: l.Password}
+			want[userID{p.Name, p.Password}] = p
+			order = append(order, p)
+		}
 		for id, old := range d.users {
 			if p, ok := want[id]; !ok || p.IP != old.IP {
 				d.engine.node.RemoveUser(old.Name)
-				d.engine.node.Disconnect(now, old.Name, &d.engine.out)
+				if d.engine.community.c.Cut(old.Name) {
+					d.engine.node.Disconnect(now, old.Name, &d.engine.out)
+				}
 				delete(d.users, id)
 			}
 		}

@@ -50,3 +50,25 @@ func (n *Node) meshOptions(key cjdns.Key) cryptoauth.Options {
 // InMesh reports whether the mesh has told of a node with this key that it can
 // be reached.
 func (n *Node) InMesh(key cjdns.Key) bool { return n.mesh.nodes[key.IP()] != nil }
+
+// relax lets those who came in with a password go on without one, now that
+// their key is admitted: the password of an invite is good for one use.
+func (n *Node) relax(key cjdns.Key) {
+	for _, p := range n.peers {
+		if p.key == key && p.source == sourceIncoming && p.ca != nil {
+			p.ca.AllowNoAuth()
+			p.admitted = true
+		}
+	}
+}
+
+// Expel ends all peerings with the owner of key that the configuration does
+// not name. Whether it can come back decides who else is let in.
+func (n *Node) Expel(now mono.Time, key cjdns.Key, out *Out) {
+	for i := len(n.peers) - 1; i >= 0; i-- {
+		if p := n.peers[i]; p.key == key && p.conf == nil {
+			n.removePeer(now, p, out)
+		}
+	}
+	n.flush(now, out)
+}

@@ -226,6 +226,7 @@ func (n *Node) Admit(now mono.Time, key cjdns.Key, ok bool, out *Out) {
 		n.drops[dropTableFull]++
 	default:
 		n.mesh.admitted[key] = true
+		n.relax(key)
 	}
 	n.flush(now, out)
 }

@@ -1,0 +1,277 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/config"
+	"github.com/meshagent/meshagent/agent/mesh"
+	"github.com/meshagent/meshagent/agent/mono"
+	"github.com/meshagent/meshagent/agent/node"
+)
+
+// communityCore is the community with its hands. It belongs to the engine's
+// goroutine.
+type communityCore struct {
+	d   *Daemon
+	ctx context.Context // lives as long as the engine
+	c   *community.Community
+	out community.Out
+	// slow carries the one signature that is wanted at a time, so it never
+	// blocks. Writer: the engine. Reader: slowWork.
+	slow chan *community.Job
+	path string // of the state
+
+	admit   bool // members may peer without a password
+	logins  bool // the passwords of invites must be told to the node
+	saving  bool // a state is being written
+	unsaved uint64
+	join    *joinRun
+	work    sync.WaitGroup // states being written, peers being stored
+}
+
+// communitySuffix is added to the name of the key file: both are what makes a
+// node this one.
+const communitySuffix = ".community"
+
+// earliest is before every build, seconds since 1970, if the program does not
+// know when it was built: 2026-11-01.
+const earliest = 1_793_491_200
+
+// builtAt returns when the program was built, or a time before.
+func builtAt() int64 {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
+				return max(earliest, t.Unix())
+			}
+		}
+	}
+	return earliest
+}
+
+// newCommunity reads the state. One that cannot be read is a problem that is
+// shown, and is left alone: the node is then in no community.
+func newCommunity(ctx context.Context, d *Daemon, now mono.Time) (*communityCore, error) {
+	cc := &communityCore{d: d, ctx: ctx, slow: make(chan *community.Job, 1), path: d.cfg.Main.KeyFile + communitySuffix, admit: true}
+	var err error
+	cc.c, err = community.New(community.Config{Self: d.sign.Public(), Rand: random, Build: builtAt()}, now)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(cc.path)
+	if err == nil {
+		err = cc.c.Load(raw, &cc.out)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		d.problem("community", fmt.Sprintf("the community is not known: %s: %v; restore the file, or move it away and join again", cc.path, err))
+	}
+	return cc, nil
+}
+
+// deadline is when expire wants to be called next.
+func (cc *communityCore) deadline() mono.Time {
+	if cc == nil {
+		return mono.Never
+	}
+	return cc.c.Deadline()
+}
+
+// step does what is due, takes what the node has for the community, and
+// carries out what the community wants.
+func (cc *communityCore) step(now mono.Time, o *node.Out) {
+	if cc == nil {
+		return
+	}
+	if now >= cc.c.Deadline() {
+		cc.c.Expire(now, &cc.out)
+		cc.join.look(now, cc.d.engine.node)
+	}
+	for i := range o.Messages {
+		m := &o.Messages[i]
+		cc.c.Receive(now, m.From, m.Body, &cc.out)
+	}
+	for i := range o.Introductions {
+		in := &o.Introductions[i]
+		if certs, err := community.ParseCerts(in.Body); err == nil {
+			cc.c.Present(now, sourceOfAddr(in), certs, &cc.out)
+		}
+	}
+	clear(o.Messages)
+	clear(o.Introductions)
+	o.Messages, o.Introductions = o.Messages[:0], o.Introductions[:0]
+	cc.settle(now)
+}
+
+// sourceOfAddr tells the senders of introductions apart.
+func sourceOfAddr(in *node.Introduction) (s community.Source) {
+	a := in.Addr.String()
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(a) {
+		h = (h ^ uint64(a[i])) * 1099511628211
+	}
+	for i := range s {
+		s[i] = byte(h >> (8 * i))
+	}
+	s[7] |= 1 // never ourselves
+	return s
+}
+
+// settle carries out what the community wants.
+func (cc *communityCore) settle(now mono.Time) {
+	o := &cc.out
+	e := cc.d.engine
+	for len(o.Jobs)+len(o.Messages)+len(o.Verdicts)+len(o.Events) > 0 || o.Save != 0 || o.Certs || o.Logins {
+		do := *o
+		*o = community.Out{}
+		for _, j := range do.Jobs {
+			cc.slow <- j // one at a time: there is room
+		}
+		for _, m := range do.Messages {
+			cc.join.asked(now, m.To)
+			e.node.SendMessage(now, m.To.IP(), m.Body, &e.out)
+		}
+		for _, v := range do.Verdicts {
+			if v.Key != cc.c.Self() && cc.admit {
+				e.node.Admit(now, v.Key, v.Member, &e.out)
+			}
+			if !v.Member {
+				e.node.Expel(now, v.Key, &e.out)
+				cc.d.log.Info("no member any more", "ip", v.Key.IP(), "why", v.Reason)
+			}
+		}
+		for _, ev := range do.Events {
+			if ev.Warn {
+				cc.d.log.Warn(ev.Text)
+			} else {
+				cc.d.log.Info(ev.Text)
+			}
+		}
+		if do.Certs {
+			e.join.stale = true
+			e.node.SetIntroduction(community.AppendCerts(nil, cc.c.OwnCerts()))
+		}
+		if do.Logins {
+			cc.logins = true
+		}
+		if do.Save != 0 {
+			cc.unsaved = do.Save
+		}
+		cc.store()
+	}
+	if cc.logins {
+		cc.logins = !cc.d.tryPost(func(ctx context.Context) { cc.d.applyUsers(ctx) })
+	}
+}
+
+// store writes the state, one after the other, and tells the outcome.
+func (cc *communityCore) store() {
+	if cc.saving || cc.unsaved == 0 {
+		return
+	}
+	seq, data := cc.unsaved, cc.c.Dump()
+	cc.unsaved, cc.saving = 0, true
+	cc.work.Go(func() {
+		err := config.WriteAtomic(cc.path, data, 0o600)
+		text := ""
+		if err != nil {
+			text = fmt.Sprintf("the state of the community cannot be stored: %v", err)
+		}
+		cc.d.problem("community-store", text)
+		cc.d.engine.do(cc.ctx, func(now mono.Time) {
+			cc.saving = false
+			cc.c.Saved(seq, err, &cc.out)
+			cc.settle(now)
+		})
+	})
+}
+
+// jobDone takes a signature back. Engine goroutine.
+func (cc *communityCore) jobDone(now mono.Time, j *community.Job) {
+	cc.c.JobDone(now, j, &cc.out)
+	cc.settle(now)
+}
+
+// peer follows the peerings: with each that comes up, news are exchanged.
+func (cc *communityCore) peer(now mono.Time, p node.PeerInfo, up bool) {
+	if cc == nil {
+		return
+	}
+	if up {
+		cc.c.Contact(now, p.Key, &cc.out)
+		cc.join.up(now, p)
+	} else {
+		cc.c.Gone(p.Key)
+	}
+}
+
+// meshNode looks at the membership that a node of the mesh announces. It
+// reports whether its certificates should be asked for.
+func (cc *communityCore) meshNode(now mono.Time, ch *mesh.NodeChange) (ask bool) {
+	switch {
+	case cc == nil || !ch.Reachable || !cc.c.In():
+		return false
+	case len(ch.Certs) > 0:
+		cc.c.Present(now, community.SourceOf(ch.Key), ch.Certs, &cc.out)
+		return false
+	}
+	return ch.Member != [8]byte{} && !cc.c.Knows(ch.Key, ch.Member)
+}
+
+// self adds what the mesh announces of our membership.
+func (cc *communityCore) self(s *mesh.Self) {
+	if cc != nil {
+		s.Member, s.Certs = cc.c.MemberHash(), cc.c.OwnCerts()
+	}
+}
+
+// applyCommunity tells the node whether members may peer without a password:
+// unless the configuration lists who may. Supervisor goroutine.
+func (d *Daemon) applyCommunity(ctx context.Context) {
+	admit := d.cfg.Mesh.Admit != config.AdmitList
+	d.engine.do(ctx, func(now mono.Time) {
+		cc := d.engine.community
+		if cc.admit == admit {
+			return
+		}
+		cc.admit = admit
+		for _, k := range cc.c.Members() {
+			if k != cc.c.Self() && (admit || !listed(d.cfg.Mesh.Allow, k)) {
+				d.engine.node.Admit(now, k, admit, &d.engine.out)
+			}
+		}
+	})
+}
+
+func listed(keys []cjdns.Key, k cjdns.Key) bool {
+	for _, o := range keys {
+		if o == k {
+			return true
+		}
+	}
+	return false
+}
+
+// communityTime tells the community what time it is. Supervisor goroutine.
+func (d *Daemon) communityTime(ctx context.Context) {
+	now, trusted := time.Now(), clockTrusted()
+	d.engine.do(ctx, func(mono.Time) { d.engine.community.c.SetWall(now.Unix(), trusted) })
+}
+
+// clockTrusted reports whether a time server keeps the clock right, as far as
+// the kernel has been told.
+func clockTrusted() bool {
+	var t unix.Timex // modes 0: nothing is changed
+	state, err := unix.Adjtimex(&t)
+	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
+}

@@ -1,0 +1,137 @@
+package daemon
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/node"
+)
+
+// stopAfter ends the agent before its folder is removed.
+func (a *agent) stopAfter(t *testing.T) {
+	t.Cleanup(func() {
+		if err := a.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// found makes a the admin of a new community and returns the root's secret.
+func (a *agent) found(t *testing.T, name string) cjdns.PrivateKey {
+	t.Helper()
+	var secret cjdns.PrivateKey
+	random(secret[:])
+	root := cjdns.NewSigningKey(secret).Public()
+	draft, err := a.CommunityDraft(t.Context(), admin.DraftOptions{Kind: admin.DraftFound, Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := community.SignRoot(secret, random, draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CommunityFound(t.Context(), name, root, cert); err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// joins uses a token and waits for the outcome.
+func (a *agent) joins(t *testing.T, token string) (steps []admin.JoinStep, failure string) {
+	t.Helper()
+	if err := a.Join(t.Context(), token); err != nil {
+		return nil, err.Error()
+	}
+	for {
+		p, err := a.JoinProgress(t.Context(), len(steps))
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, p.Steps...)
+		if p.Done {
+			return steps, p.Error
+		}
+	}
+}
+
+func (a *agent) invite(t *testing.T, o community.InviteOptions) admin.InviteResult {
+	t.Helper()
+	if o.Role == 0 {
+		o.Role, o.Uses = community.RoleMember, 1
+	}
+	r, err := a.Invite(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestCommunityByUDP joins by a token with an address. The newcomer dials the
+// admin without a password from then on, and is thrown out when it is revoked.
+func TestCommunityByUDP(t *testing.T) {
+	a, b := start(t, ""), start(t, "")
+	a.stopAfter(t)
+	b.stopAfter(t)
+	a.wait(t, "link", func(s node.Status) bool { return len(s.Links) == 1 && s.Links[0].State == "up" })
+	secret := a.found(t, "demo")
+	token := a.invite(t, community.InviteOptions{Address: "127.0.0.1:" + a.port, Life: 3600}).Token
+	steps, failure := b.joins(t, token)
+	if failure != "" {
+		t.Fatalf("%s, after %+v", failure, steps)
+	}
+	if last := steps[len(steps)-1].Text; last != "a member of 'demo' now" {
+		t.Errorf("steps %+v", steps)
+	}
+	t.Logf("%+v", steps)
+	b.wait(t, "peer of the configuration", func(s node.Status) bool { return established(s) && s.Peers[0].Name == "community demo" })
+	a.wait(t, "member without a password", established)
+	s, err := a.Community(t.Context())
+	if err != nil || len(s.Members) != 1 || s.Members[0].IP != b.id.IP.String() || s.Members[0].Standing != "member" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	state, err := os.Stat(filepath.Join(filepath.Dir(b.file), "key.community"))
+	if err != nil || state.Mode().Perm() != 0o600 {
+		t.Errorf("state: %v, %v", state, err)
+	}
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(a.file), "key.community"))
+	if err != nil || strings.Contains(string(raw), secret.Hex()) {
+		t.Errorf("the root's secret is stored: %v", err)
+	}
+	if _, failure := b.joins(t, token); !strings.Contains(failure, "in the community 'demo' already") {
+		t.Errorf("joined twice: %s", failure)
+	}
+	// It stands after a restart of the admin.
+	time.Sleep(10 * time.Millisecond)
+	if what, err := a.CommunityRevoke(t.Context(), b.id.IP.String(), community.ReasonLost, false); err != nil || what != "member "+b.id.IP.String() {
+		t.Errorf("%s, %v", what, err)
+	}
+	a.wait(t, "revoked peer gone", func(s node.Status) bool { return len(s.Peers) == 0 })
+}
+
+// TestStockInvite lets a stock node in by login and password, and out again.
+func TestStockInvite(t *testing.T) {
+	a := start(t, "")
+	a.stopAfter(t)
+	a.wait(t, "link", func(s node.Status) bool { return len(s.Links) == 1 && s.Links[0].State == "up" })
+	r := a.invite(t, community.InviteOptions{Stock: true, Note: "old router"})
+	if r.Token != "" || r.PublicKey != a.id.Public.String() {
+		t.Errorf("%+v", r)
+	}
+	b := start(t, "config peer\n\toption address '127.0.0.1:"+a.port+"'\n\toption public_key '"+r.PublicKey+"'\n\toption login '"+r.Login+"'\n\toption password '"+r.Password+"'\n")
+	b.stopAfter(t)
+	b.wait(t, "peering", established)
+	a.wait(t, "peer named by its invite", func(s node.Status) bool { return established(s) })
+	if _, err := a.CommunityRevoke(t.Context(), r.Invite, community.ReasonNone, false); err != nil {
+		t.Fatal(err)
+	}
+	a.wait(t, "peer gone", func(s node.Status) bool { return len(s.Peers) == 0 })
+	if list, err := a.Invites(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
