@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type fakeBackend struct {
 	target string
 	block  chan struct{} // Ping waits for it, if it is there
 	fakeMesh
+	fakeCommunity
 }
 
 func (f *fakeBackend) Status(context.Context) (node.Status, error) { return f.status, f.err }
@@ -67,7 +69,7 @@ func (f *fakeBackend) ConfigDiff(context.Context) (ReloadReport, error) {
 }
 
 func TestMethods(t *testing.T) {
-	want := "config.diff mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
+	want := "community community.apply community.draft community.found community.leave community.revoke config.diff invite invite.list join join.progress mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
 		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
@@ -80,7 +82,8 @@ func TestMethods(t *testing.T) {
 				t.Errorf("%s: %s has no help", m.Name, a.Name)
 			}
 		}
-		changes := strings.HasPrefix(m.Name, "peer.") || m.Name == "reload" || m.Name == "mesh.throughput"
+		changes := strings.HasPrefix(m.Name, "peer.") || slices.Contains([]string{"reload", "mesh.throughput", "invite", "join",
+			"community.apply", "community.found", "community.leave", "community.revoke"}, m.Name)
 		if m.ReadOnly == changes {
 			t.Errorf("%s: ReadOnly is %v", m.Name, m.ReadOnly)
 		}
@@ -98,8 +101,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: config.diff, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: config.diff, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

@@ -85,14 +85,14 @@ func (c *Community) Status() Status {
 	s.Name, s.ID = c.name, c.root.id.String()
 	s.RootKey = hex.EncodeToString(c.root.key[:])
 	st, note := c.standing(c.self)
-	s.Standing, s.Note = st.String(), note
+	s.Standing, s.Note = st.String(), remark(st, note)
 	if c.own != nil && c.adminNode(c.self) == nil {
 		s.NotAfter = int64(c.own.NotAfter)
 	}
 	for _, a := range c.admins {
 		st, note := c.standing(a.node)
 		s.Admins = append(s.Admins, NodeStatus{
-			PublicKey: a.node.String(), IP: a.ip.String(), Standing: st.String(), Note: note, Self: a.node == c.self,
+			PublicKey: a.node.String(), IP: a.ip.String(), Standing: st.String(), Note: remark(st, note), Self: a.node == c.self,
 			Joined: int64(a.cert.Time), NotAfter: int64(a.cert.NotAfter), SignedBy: "root",
 		})
 	}
@@ -103,7 +103,7 @@ func (c *Community) Status() Status {
 		}
 		st, note := c.standing(k)
 		n := NodeStatus{
-			PublicKey: k.String(), IP: m.ip.String(), Standing: st.String(), Note: note, Self: k == c.self,
+			PublicKey: k.String(), IP: m.ip.String(), Standing: st.String(), Note: remark(st, note), Self: k == c.self,
 			Role: m.Role.String(), Joined: int64(m.Joined), NotAfter: int64(m.NotAfter),
 		}
 		if m.Invite != (InviteID{}) {
@@ -124,6 +124,14 @@ func (c *Community) Status() Status {
 		}
 	}
 	return s
+}
+
+// remark leaves out what is true of everybody: that the clock is unsure.
+func remark(s Standing, note string) string {
+	if s.Good() {
+		return ""
+	}
+	return note
 }
 
 func (c *Community) nameOf(id ID) string {

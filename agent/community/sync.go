@@ -17,7 +17,7 @@ const (
 	syncTime    = 5 * time.Minute
 	syncPause   = 20 * time.Second // between summaries to one contact that we begin
 	syncPeers   = 8                // contacts that are told in one round
-	spreadPause = 10 * time.Second // between rounds that news bring about
+	spreadPause = 3 * time.Second  // between rounds that news bring about
 	perSummary  = 3                // messages with objects that one summary brings
 	messageRoom = MaxMessage - messageHead - batchHead - logHead
 )
@@ -130,7 +130,9 @@ func (c *Community) Receive(now mono.Time, from cjdns.Key, b []byte, out *Out) {
 		return
 	}
 	if !c.In() || community != c.root.id {
-		c.drops[DropCommunity]++
+		if c.In() {
+			c.drops[DropCommunity]++
+		}
 		if kind == msgRedeem {
 			c.refuse(from, community, body, RefusedCommunity, out)
 		}

@@ -139,7 +139,11 @@ func (cc *communityCore) begin(now mono.Time, t community.Token, c node.PeerConf
 	if t.NotAfter != 0 {
 		ends = "ends " + time.Unix(int64(t.NotAfter), 0).UTC().Format(time.DateOnly)
 	}
-	j.step(now, "invite to '%s', %s, %d admins can redeem it", t.Name, ends, len(t.Admins))
+	admins := "one admin"
+	if n := len(t.Admins); n > 1 {
+		admins = fmt.Sprintf("%d admins", n)
+	}
+	j.step(now, "invite to '%s', %s, %s can redeem it", t.Name, ends, admins)
 	for _, k := range t.Admins {
 		e.node.SetMeshLogin(now, k, t.Invite.String(), t.Password(), &e.out)
 		e.node.Admit(now, k, true, &e.out)

@@ -210,8 +210,9 @@ func (a *app) versionCommand() *ffcli.Command {
 	})
 }
 
-// isTerminal reports whether r is something that a person types into.
-func isTerminal(r io.Reader) bool {
+// isTerminal reports whether f is something that a person types into, or
+// reads.
+func isTerminal(r any) bool {
 	f, ok := r.(*os.File)
 	if !ok {
 		return false

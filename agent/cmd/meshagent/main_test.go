@@ -29,6 +29,7 @@ type agent struct {
 	store  *config.Store
 	pings  int
 	denied bool // it may not write its configuration
+	*communityAgent
 }
 
 func (a *agent) Status(context.Context) (node.Status, error) {
@@ -117,7 +118,7 @@ func startAgent(t *testing.T) (socket, conf string, a *agent) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	a = &agent{store: config.Open(conf)}
+	a = &agent{store: config.Open(conf), communityAgent: newCommunityAgent()}
 	s := &admin.Server{Registry: admin.NewMethods(a)}
 	go func() { done <- s.Serve(ctx, l) }()
 	t.Cleanup(func() {
@@ -277,7 +278,7 @@ func TestEveryCommandSaysWhatItDoes(t *testing.T) {
 		if c.ShortHelp == "" || c.ShortUsage == "" {
 			t.Errorf("%s has no help", c.Name)
 		}
-		if c.Name != "run" && c.Name != "genconf" && c.Name != "peer" && c.FlagSet.Lookup("json") == nil {
+		if c.Name != "run" && c.Name != "genconf" && c.Name != "peer" && c.Name != "community" && c.FlagSet.Lookup("json") == nil {
 			t.Errorf("%s has no --json", c.Name)
 		}
 	}

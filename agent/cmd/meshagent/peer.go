@@ -84,7 +84,7 @@ func (a *app) addStanza(ctx context.Context, iface string) error {
 // without drops arguments that say nothing.
 func without(args map[string]any) map[string]any {
 	for name, v := range args {
-		if v == "" || v == 0 {
+		if v == "" || v == 0 || v == false {
 			delete(args, name)
 		}
 	}
