@@ -39,8 +39,8 @@ func (c *Community) Found(now mono.Time, name string, root cjdns.VerifyKey, cert
 		}
 		asked = true
 		return &Job{check: &a.Head, by: root, purpose: func(now mono.Time, j *Job, out *Out) {
-			if !j.ok {
-				done(ErrSignature, out)
+			if j.err != nil {
+				done(j.err, out)
 				return
 			}
 			if !c.In() {
@@ -54,7 +54,7 @@ func (c *Community) Found(now mono.Time, name string, root cjdns.VerifyKey, cert
 
 // apply takes an object that the root has signed.
 func (c *Community) apply(now mono.Time, object []byte, out *Out, done func(err error, out *Out)) {
-	c.enqueue(now, c.receiving(Source{}, [][]byte{object}, false, func(now mono.Time, _ int, err error, out *Out) {
+	c.enqueue(now, c.receiving(Source{}, [][]byte{object}, byMember, func(now mono.Time, _ int, err error, out *Out) {
 		if err != nil {
 			done(err, out)
 			return

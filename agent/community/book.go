@@ -1,17 +1,16 @@
 package community
 
 import (
-	"cmp"
 	"slices"
 
-	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
 )
 
 // invite is an invite in our book.
 type invite struct {
 	Invite
-	used  uint8 // times that we have redeemed it, or more if others have too
+	used  uint8 // times that we have redeemed it
+	moved uint8 // users that are members by something else now
 	stock bool  // a password for a stock node: nothing to redeem, nobody told
 	note  string
 }
@@ -55,27 +54,10 @@ func (c *Community) invite(id InviteID) *invite {
 	return nil
 }
 
-// uses returns how often an invite was used: by how many nodes, as far as we
+// used returns how often an invite was used: by how many nodes, as far as we
 // know.
-func (c *Community) uses(v *invite) int {
-	return max(int(v.used), len(c.users(v.ID)))
-}
-
-// users returns the members that came in by an invite, in the order of their
-// joining.
-func (c *Community) users(id InviteID) (list []*member) {
-	if id == (InviteID{}) {
-		return nil
-	}
-	for _, m := range c.members {
-		if m.Invite == id {
-			list = append(list, m)
-		}
-	}
-	slices.SortFunc(list, func(a, b *member) int {
-		return cmp.Or(cmp.Compare(a.Joined, b.Joined), slices.Compare(a.node[:], b.node[:]))
-	})
-	return list
+func (c *Community) used(v *invite) int {
+	return max(int(v.used), int(v.moved)+c.uses[v.ID])
 }
 
 // closed says why an invite can not be used; empty if it can.
@@ -89,7 +71,7 @@ func (c *Community) closed(v *invite) string {
 	switch {
 	case c.over(v.NotAfter):
 		return "expired"
-	case !v.stock && c.uses(v) >= int(v.Uses):
+	case !v.stock && c.used(v) >= int(v.Uses):
 		return "used"
 	}
 	return ""
@@ -113,7 +95,7 @@ func (c *Community) roomForInvite() bool {
 // of each other. The later nodes lose their membership.
 func (c *Community) doubleUse(now mono.Time, id InviteID, out *Out) {
 	v := c.invite(id)
-	if v == nil || v.stock || !c.isAdmin() {
+	if v == nil || v.stock || c.uses[id] <= int(v.Uses) || !c.isAdmin() {
 		return
 	}
 	users := c.users(id)
@@ -191,14 +173,4 @@ func (c *Community) edit(s *signer, e Revocation, lift bool) (p Page, err error)
 		}
 	}
 	return p, errListFull
-}
-
-// memberByIP returns the member with this address, or nil.
-func (c *Community) memberByIP(ip cjdns.IP) *member {
-	for _, m := range c.members {
-		if m.ip == ip {
-			return m
-		}
-	}
-	return nil
 }

@@ -221,7 +221,7 @@ func TestTablesAreBounded(t *testing.T) {
 	}
 	for i := range MaxMembers + 10 {
 		k := cjdns.Key{byte(i), byte(i >> 8)}
-		a.c.members[k] = &member{node: k, ip: cjdns.IP{0xfc, byte(i), byte(i >> 8)}, Membership: Membership{Head: Head{Signer: IDOf(a.key.Public()), Time: build, Raw: []byte(fmt.Sprint(i))}}}
+		a.c.addMember(&member{node: k, ip: cjdns.IP{0xfc, byte(i), byte(i >> 8)}, Membership: Membership{Head: Head{Signer: IDOf(a.key.Public()), Time: build, Raw: []byte(fmt.Sprint(i))}}})
 		if len(a.c.members) == MaxMembers {
 			break
 		}

@@ -67,27 +67,29 @@ type Community struct {
 	number uint32      // of the last thing we signed
 	book   []*invite   // open and used invites: our own and those of other admins
 
-	members        map[cjdns.Key]*member
-	revokedMembers map[cjdns.IP]Reason
-	revokedInvites map[InviteID]Reason
-	revokedAdmins  map[cjdns.IP]uint32 // the number up to which what they signed counts
-	trustedAt      int64               // the latest time that a trusted clock has shown
-	wall           int64
-	wallTrusted    bool
-	join           *joining
-	contacts       []contact
-	nextTick, sync mono.Time
-	lastSync       mono.Time
-	nextLook       mono.Time // at what may have expired
-	nextRenew      mono.Time
-	renewAt        int // index of the admin to ask next
-	tasks          []task
-	busy           bool
-	sources        sourceBuckets
-	all, redeems   bucket
-	saveSeq, saved uint64
-	held           []held
-	drops          [numDrops]uint64
+	members              map[cjdns.Key]*member
+	certs                map[Hash]bool    // of the members
+	uses                 map[InviteID]int // members by the invite that they have used
+	revokedMembers       map[cjdns.IP]Reason
+	revokedInvites       map[InviteID]Reason
+	revokedAdmins        map[cjdns.IP]uint32 // the number up to which what they signed counts
+	trustedAt            int64               // the latest time that a trusted clock has shown
+	wall                 int64
+	wallTrusted          bool
+	join                 *joining
+	contacts             []contact
+	nextTick, sync       mono.Time
+	lastSync             mono.Time
+	nextLook             mono.Time // at what may have expired
+	nextRenew            mono.Time
+	renewAt              int // index of the admin to ask next
+	tasks                []task
+	busy                 bool
+	sources              sourceBuckets
+	all, redeems, checks bucket
+	saveSeq, saved       uint64
+	held                 []held
+	drops                [numDrops]uint64
 }
 
 // signer is the root or an admin, with what it has signed.
@@ -101,14 +103,6 @@ type signer struct {
 	// through is the number up to which we know its memberships and invites.
 	through uint32
 	told    bool // that it is a member
-}
-
-// member is a node whose membership we have checked.
-type member struct {
-	Membership
-	node cjdns.Key
-	ip   cjdns.IP
-	told bool
 }
 
 // Out collects what a Community wants. The owner carries it out and empties
@@ -169,7 +163,7 @@ func (c *Community) reset() {
 		}
 	}
 	c.book = stock
-	c.members = make(map[cjdns.Key]*member)
+	c.members, c.certs, c.uses = make(map[cjdns.Key]*member), make(map[Hash]bool), make(map[InviteID]int)
 	c.contacts = nil
 	c.rebuild()
 }

@@ -88,7 +88,7 @@ func TestObjects(t *testing.T) {
 			t.Fatalf("%s: %v\n%x", s.name, err, again)
 		}
 		job := Job{check: &h, by: pub}
-		if job.Run(nil, nil); !job.ok {
+		if job.Run(nil, nil); job.err != nil {
 			t.Errorf("%s: not verified", s.name)
 		}
 		for i := range len(raw) * 8 {
@@ -97,7 +97,7 @@ func TestObjects(t *testing.T) {
 			h, _, err := parseAny(b)
 			job := Job{check: &h, by: pub}
 			if err == nil {
-				if job.Run(nil, nil); job.ok {
+				if job.Run(nil, nil); job.err == nil {
 					t.Fatalf("%s: bit %d does not matter", s.name, i)
 				}
 			}
@@ -345,7 +345,7 @@ func FuzzReceive(f *testing.F) {
 func FuzzState(f *testing.F) {
 	w := newWorld(nil, "a")
 	f.Add([]byte(`{"version":1,"name":"demo"}`))
-	f.Add(w.nodes[0].c.Dump())
+	f.Add(w.nodes[0].c.Snapshot().Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var out Out
 		c, err := New(Config{Self: w.nodes[0].key.Public(), Rand: chance("x"), Build: build}, 0)
@@ -355,7 +355,7 @@ func FuzzState(f *testing.F) {
 		if c.Load(b, &out) != nil && c.In() {
 			t.Error("in a community by a bad state")
 		}
-		if err := c.Load(c.Dump(), &out); err != nil {
+		if err := c.Load(c.Snapshot().Bytes(), &out); err != nil {
 			t.Errorf("own state is refused: %v", err)
 		}
 	})

@@ -24,8 +24,11 @@ func SourceOf(k cjdns.Key) Source { return Source(k[:8]) }
 type Job struct {
 	check   *Head           // whose signature to check; nil: sign
 	by      cjdns.VerifyKey // who should have signed
-	draft   []byte          // what to sign: head and body
-	ok      bool
+	of      cjdns.VerifyKey // whom the object is about; zero: nobody
+	node    cjdns.Key       // its overlay key and address, once checked
+	ip      cjdns.IP
+	err     error  // of all that
+	draft   []byte // what to sign: head and body
 	signed  []byte
 	purpose func(now mono.Time, j *Job, out *Out)
 }
@@ -33,7 +36,11 @@ type Job struct {
 // Run does the work: 10 to 30 ms on slow routers. k is the key of this node.
 func (j *Job) Run(k *cjdns.SigningKey, rand func([]byte)) {
 	if j.check != nil {
-		j.ok = j.by.Verify(j.check.message(), j.check.signature())
+		if !j.by.Verify(j.check.message(), j.check.signature()) {
+			j.err = ErrSignature
+		} else if (j.of != cjdns.VerifyKey{}) {
+			j.node, j.ip, j.err = nodeOf(j.of)
+		}
 		return
 	}
 	j.signed = sign(k, rand, j.draft)

@@ -114,7 +114,7 @@ func (c *Community) welcomed(now mono.Time, from cjdns.Key, community ID, body [
 	if j == nil || w.invite != j.token.Invite || community != j.token.Community() || !slices.Contains(j.token.Admins, from) {
 		// A renewed membership is checked like any other.
 		if c.In() && community == c.root.id && w.outcome == Welcome && w.invite == (InviteID{}) {
-			c.enqueue(now, c.receiving(SourceOf(from), clone(w.objects), false, nil), out)
+			c.enqueue(now, c.receiving(SourceOf(from), clone(w.objects), byMember, nil), out)
 			return
 		}
 		c.drops[DropStranger]++
@@ -145,6 +145,7 @@ func (c *Community) welcomed(now mono.Time, from cjdns.Key, community ID, body [
 func (c *Community) entering(j *joining, from cjdns.Key, objects [][]byte) task {
 	var m Membership
 	var a Admin
+	var s *signer
 	fail := func(text string) {
 		j.busy, j.last = false, "the admin's answer is of no use: "+text
 		j.given = append(j.given, from)
@@ -162,19 +163,21 @@ func (c *Community) entering(j *joining, from cjdns.Key, objects [][]byte) task 
 				fail(err.Error())
 				return nil
 			}
-			return &Job{check: &a.Head, by: j.token.Root, purpose: func(_ mono.Time, job *Job, _ *Out) {
-				if !job.ok {
+			return &Job{check: &a.Head, by: j.token.Root, of: a.Key, purpose: func(_ mono.Time, job *Job, _ *Out) {
+				if job.err != nil {
 					fail("the certificate of the admin is not signed by the root of the community")
 					stage = 2
+					return
 				}
+				s = &signer{id: a.ID(), key: a.Key, node: job.node, ip: job.ip, cert: a}
 			}}
 		case 2:
 			return &Job{check: &m.Head, by: a.Key, purpose: func(now mono.Time, job *Job, out *Out) {
-				if !job.ok {
+				if job.err != nil {
 					fail("the membership is not signed by the admin")
 					return
 				}
-				c.enter(now, j, a, m, objects, out)
+				c.enter(now, j, s, m, objects, out)
 			}}
 		}
 		return nil
@@ -202,23 +205,18 @@ func (c *Community) ours(j *joining, objects [][]byte) (m Membership, a Admin, e
 }
 
 // enter makes us a member. Everything is checked.
-func (c *Community) enter(now mono.Time, j *joining, a Admin, m Membership, objects [][]byte, out *Out) {
-	node, ip, err := nodeOf(a.Key)
-	if err != nil {
-		j.busy, j.last = false, "the admin's key is no node's key"
-		return
-	}
+func (c *Community) enter(now mono.Time, j *joining, s *signer, m Membership, objects [][]byte, out *Out) {
 	if !c.In() {
 		c.reset()
 		c.name = j.token.Name
 		c.root = signer{id: j.token.Community(), key: j.token.Root}
 	}
-	if c.admin(a.ID()) == nil {
-		c.admins = append(c.admins, &signer{id: a.ID(), key: a.Key, node: node, ip: ip, cert: a})
+	if c.admin(s.id) == nil {
+		c.admins = append(c.admins, s)
 	}
 	c.rebuild()
 	c.putMember(&member{Membership: m, node: c.self, ip: c.ip}, out)
-	c.enqueue(now, c.receiving(Source{}, objects, false, nil), out)
+	c.enqueue(now, c.receiving(Source{}, objects, byMember, nil), out)
 	c.whenSaved(out, func(err error, out *Out) {
 		if c.join != j {
 			return

@@ -11,6 +11,7 @@ import (
 const (
 	sourceTime, sourceBurst = 200 * time.Millisecond, 20 // messages and certificates of one source
 	allTime, allBurst       = 20 * time.Millisecond, 100 // of all
+	checkTime, checkBurst   = 100 * time.Millisecond, 20 // signatures that strangers show
 	redeemTime, redeemBurst = 500 * time.Millisecond, 8  // attempts to use an invite
 
 	sourceCells = 128

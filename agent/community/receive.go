@@ -16,16 +16,16 @@ var (
 	ErrOld       = errors.New("community: a newer one is known")
 	ErrRevoked   = errors.New("community: the signer is revoked")
 	ErrFull      = errors.New("community: the table is full")
+
+	errKnown = errors.New("known") // there is nothing to do
+	errBusy  = errors.New("too many signatures of strangers")
 )
 
 // dropOf is the counter of each error.
 var dropOf = map[error]Drop{
 	ErrObject: DropMalformed, ErrKey: DropKey, ErrCommunity: DropCommunity, ErrSigner: DropSigner,
-	ErrSignature: DropSignature, ErrOld: DropOld, ErrRevoked: DropRevoked, ErrFull: DropFull,
+	ErrSignature: DropSignature, ErrOld: DropOld, ErrRevoked: DropRevoked, ErrFull: DropFull, errBusy: DropRate,
 }
-
-// errKnown says that there is nothing to do.
-var errKnown = errors.New("known")
 
 // Present takes certificates that somebody has shown: in a record, or before
 // a handshake. They are checked when there is time; Out.Verdicts tells about
@@ -39,20 +39,37 @@ func (c *Community) Present(now mono.Time, from Source, certs [][]byte, out *Out
 		c.drops[DropRate]++
 		return false
 	}
-	return c.enqueue(now, c.receiving(from, certs, false, nil), out)
+	return c.enqueue(now, c.receiving(from, certs, byStranger, nil), out)
+}
+
+// trust says from whom objects came.
+type trust uint8
+
+const (
+	byStranger trust = iota // signatures are checked at a limited rate
+	byMember                // or by ourselves
+	byAdmin                 // may be invites
+)
+
+// exam is what remains to be done about an object: to check a signature, and
+// to store it.
+type exam struct {
+	head  *Head
+	by    cjdns.VerifyKey // who should have signed
+	of    cjdns.VerifyKey // whom it is about, zero if nobody
+	store func(now mono.Time, j *Job, out *Out) error
 }
 
 // receiving makes the task of checking and storing objects, in their order.
-// secret says that they came from an admin, and may be invites. done gets
-// how many were taken and the first error, or nil.
-func (c *Community) receiving(from Source, objects [][]byte, secret bool, done func(now mono.Time, taken int, err error, out *Out)) task {
+// done gets how many were taken and the first error, or nil.
+func (c *Community) receiving(from Source, objects [][]byte, by trust, done func(now mono.Time, taken int, err error, out *Out)) task {
 	objects = slices.Clone(objects)
 	// Admins' certificates first: the others need them.
 	slices.SortStableFunc(objects, func(a, b []byte) int { return rank(a) - rank(b) })
 	taken := 0
 	var first error
 	note := func(err error) {
-		if err == nil || errors.Is(err, errKnown) {
+		if errors.Is(err, errKnown) {
 			return
 		}
 		if first == nil {
@@ -66,26 +83,28 @@ func (c *Community) receiving(from Source, objects [][]byte, secret bool, done f
 		for len(objects) > 0 {
 			raw := objects[0]
 			objects = objects[1:]
-			j, err := c.examine(raw, secret)
+			x, err := c.examine(raw, by)
+			if err == nil && by == byStranger && !c.checks.take(now, checkTime, checkBurst) {
+				err = errBusy
+			}
 			if err != nil {
 				note(err)
 				continue
 			}
-			take := j.purpose
-			j.purpose = func(now mono.Time, j *Job, out *Out) {
-				if !j.ok {
-					note(ErrSignature)
-					return
+			return &Job{check: x.head, by: x.by, of: x.of, purpose: func(now mono.Time, j *Job, out *Out) {
+				err := j.err
+				if err == nil { // what it depends on may have changed meanwhile
+					x, err = c.examine(raw, by)
 				}
-				// What it depends on may have changed meanwhile.
-				if _, err := c.examine(raw, secret); err != nil {
+				if err == nil {
+					err = x.store(now, j, out)
+				}
+				if err != nil {
 					note(err)
 					return
 				}
 				taken++
-				take(now, j, out)
-			}
-			return j
+			}}
 		}
 		if done != nil {
 			done(now, taken, first, out)
@@ -101,11 +120,10 @@ func rank(object []byte) int {
 	return 1
 }
 
-// examine does everything about an object but check its signature. The job
-// does that, and its purpose is to store the object.
-func (c *Community) examine(raw []byte, secret bool) (*Job, error) {
+// examine does everything about an object that is cheap.
+func (c *Community) examine(raw []byte, by trust) (exam, error) {
 	if len(raw) == 0 {
-		return nil, ErrObject
+		return exam{}, ErrObject
 	}
 	switch raw[0] {
 	case kindAdmin:
@@ -115,36 +133,31 @@ func (c *Community) examine(raw []byte, secret bool) (*Job, error) {
 	case kindPage:
 		return c.examinePage(raw)
 	case kindInvite:
-		if secret {
+		if by == byAdmin {
 			return c.examineInvite(raw)
 		}
 	}
-	return nil, ErrObject
+	return exam{}, ErrObject
 }
 
-func (c *Community) examineAdmin(raw []byte) (*Job, error) {
-	a, err := ParseAdmin(raw)
+func (c *Community) examineAdmin(raw []byte) (x exam, err error) {
+	a, err := ParseAdmin(slices.Clone(raw))
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if a.Community != c.root.id {
-		return nil, ErrCommunity
+		return x, ErrCommunity
 	}
 	old := c.admin(a.ID())
 	switch {
 	case old != nil && string(old.cert.Raw) == string(raw):
-		return nil, errKnown
+		return x, errKnown
 	case old != nil && old.cert.Number >= a.Number:
-		return nil, ErrOld
+		return x, ErrOld
 	case old == nil && len(c.admins) >= MaxAdmins && c.idleAdmin() < 0:
-		return nil, ErrFull
+		return x, ErrFull
 	}
-	node, ip, err := nodeOf(a.Key)
-	if err != nil {
-		return nil, err
-	}
-	a.Raw = slices.Clone(raw)
-	return &Job{check: &a.Head, by: c.root.key, purpose: func(_ mono.Time, _ *Job, out *Out) {
+	return exam{head: &a.Head, by: c.root.key, of: a.Key, store: func(_ mono.Time, j *Job, out *Out) error {
 		if old != nil {
 			old.cert = a
 		} else {
@@ -152,14 +165,15 @@ func (c *Community) examineAdmin(raw []byte) (*Job, error) {
 				i := c.idleAdmin()
 				c.admins = slices.Delete(c.admins, i, i+1)
 			}
-			c.admins = append(c.admins, &signer{id: a.ID(), key: a.Key, node: node, ip: ip, cert: a})
-			out.event(false, "new admin "+ip.String())
+			c.admins = append(c.admins, &signer{id: a.ID(), key: a.Key, node: j.node, ip: j.ip, cert: a})
+			out.event(false, "new admin "+j.ip.String())
 		}
 		c.rebuild()
 		c.review(out)
 		c.save(out)
 		out.Certs = true
-		out.Logins = out.Logins || node == c.self
+		out.Logins = true
+		return nil
 	}}, nil
 }
 
@@ -171,38 +185,34 @@ func (c *Community) idleAdmin() int {
 	})
 }
 
-func (c *Community) examineMembership(raw []byte) (*Job, error) {
-	m, err := ParseMembership(raw)
+func (c *Community) examineMembership(raw []byte) (x exam, err error) {
+	m, err := ParseMembership(slices.Clone(raw))
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if m.Community != c.root.id {
-		return nil, ErrCommunity
+		return x, ErrCommunity
 	}
 	s := c.admin(m.Signer)
-	if s == nil {
-		return nil, ErrSigner
-	}
-	if !c.counts(s, m.Number) {
-		return nil, ErrRevoked
-	}
-	node, ip, err := nodeOf(m.Key)
-	if err != nil {
-		return nil, err
-	}
-	old := c.members[node]
 	switch {
-	case old != nil && string(old.Raw) == string(raw):
-		return nil, errKnown
-	case old != nil && !newer(&m, &old.Membership) && c.countsMember(old):
-		return nil, ErrOld
-	case old == nil && len(c.members) >= MaxMembers && !c.roomForMember():
-		return nil, ErrFull
+	case s == nil:
+		return x, ErrSigner
+	case !c.counts(s, m.Number):
+		return x, ErrRevoked
+	case c.certs[m.Hash()]:
+		return x, errKnown
 	}
-	m.Raw = slices.Clone(raw)
-	return &Job{check: &m.Head, by: s.key, purpose: func(now mono.Time, _ *Job, out *Out) {
-		c.putMember(&member{Membership: m, node: node, ip: ip}, out)
+	return exam{head: &m.Head, by: s.key, of: m.Key, store: func(now mono.Time, j *Job, out *Out) error {
+		old := c.members[j.node]
+		switch {
+		case old != nil && !newer(&m, &old.Membership) && c.countsMember(old):
+			return ErrOld
+		case old == nil && len(c.members) >= MaxMembers && !c.roomForMember():
+			return ErrFull
+		}
+		c.putMember(&member{Membership: m, node: j.node, ip: j.ip}, out)
 		c.doubleUse(now, m.Invite, out)
+		return nil
 	}}, nil
 }
 
@@ -220,64 +230,31 @@ func (c *Community) countsMember(m *member) bool {
 	return s != nil && c.counts(s, m.Number)
 }
 
-// roomForMember makes room in the full table of members: whoever is none any
-// more goes.
-func (c *Community) roomForMember() bool {
-	for _, k := range c.memberKeys() {
-		if st, _ := c.standing(k); !st.Good() && st != StandingRevoked {
-			delete(c.members, k)
-			return true
-		}
-	}
-	return false
-}
-
-// putMember stores a membership whose signature is good.
-func (c *Community) putMember(m *member, out *Out) {
-	if old := c.members[m.node]; old != nil {
-		m.told = old.told
-	}
-	c.members[m.node] = m
-	if m.Signer == IDOf(c.cfg.Self) {
-		c.number = max(c.number, m.Number)
-	}
-	if m.node == c.self {
-		own := m.Membership
-		c.own = &own
-		out.Certs = true
-		c.save(out)
-	} else if c.isAdmin() {
-		c.save(out) // others need not remember whom they have met
-	}
-	c.review(out)
-}
-
-func (c *Community) examinePage(raw []byte) (*Job, error) {
-	p, err := ParsePage(raw)
+func (c *Community) examinePage(raw []byte) (x exam, err error) {
+	p, err := ParsePage(slices.Clone(raw))
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if p.Community != c.root.id {
-		return nil, ErrCommunity
+		return x, ErrCommunity
 	}
 	s := c.signer(p.Signer)
 	if s == nil {
-		return nil, ErrSigner
+		return x, ErrSigner
 	}
 	switch old := &s.pages[p.Page]; {
 	case old.Raw != nil && string(old.Raw) == string(raw):
-		return nil, errKnown
+		return x, errKnown
 	case old.Raw != nil && old.Number >= p.Number:
-		return nil, ErrOld
+		return x, ErrOld
 	case !c.counts(s, p.Number):
-		return nil, ErrRevoked
+		return x, ErrRevoked
 	}
-	p.Raw = slices.Clone(raw)
-	return &Job{check: &p.Head, by: s.key, purpose: func(now mono.Time, _ *Job, out *Out) {
+	return exam{head: &p.Head, by: s.key, store: func(now mono.Time, _ *Job, out *Out) error {
 		lost := s.pages[p.Page].Entries
 		c.putPage(now, s, p, out)
 		if s.node != c.self || !c.isAdmin() {
-			return
+			return nil
 		}
 		// After a loss of state we hear of pages that we signed before it.
 		// What we have revoked since must not be lost.
@@ -286,6 +263,7 @@ func (c *Community) examinePage(raw []byte) (*Job, error) {
 				c.enqueue(now, c.revoking(e, false, nil), out)
 			}
 		}
+		return nil
 	}}, nil
 }
 
@@ -306,36 +284,35 @@ func (c *Community) putPage(now mono.Time, s *signer, p Page, out *Out) {
 	}
 }
 
-func (c *Community) examineInvite(raw []byte) (*Job, error) {
-	v, err := ParseInvite(raw)
+func (c *Community) examineInvite(raw []byte) (x exam, err error) {
+	v, err := ParseInvite(slices.Clone(raw))
 	if err != nil {
-		return nil, err
+		return x, err
 	}
 	if v.Community != c.root.id {
-		return nil, ErrCommunity
+		return x, ErrCommunity
 	}
 	s := c.admin(v.Signer)
-	if s == nil {
-		return nil, ErrSigner
-	}
 	switch {
+	case s == nil:
+		return x, ErrSigner
 	case !c.counts(s, v.Number):
-		return nil, ErrRevoked
+		return x, ErrRevoked
 	case c.invite(v.ID) != nil:
-		return nil, errKnown
+		return x, errKnown
 	case c.over(v.NotAfter):
-		return nil, ErrOld
+		return x, ErrOld
 	case !c.roomForInvite():
-		return nil, ErrFull
+		return x, ErrFull
 	}
-	v.Raw = slices.Clone(raw)
-	return &Job{check: &v.Head, by: s.key, purpose: func(_ mono.Time, _ *Job, out *Out) {
+	return exam{head: &v.Head, by: s.key, store: func(_ mono.Time, _ *Job, out *Out) error {
 		c.book = append(c.book, &invite{Invite: v})
-		if v.Signer == IDOf(c.cfg.Self) {
+		if s.node == c.self {
 			c.number = max(c.number, v.Number)
 		}
 		out.Logins = true
 		c.save(out)
+		return nil
 	}}, nil
 }
 
@@ -343,11 +320,4 @@ func (c *Community) examineInvite(raw []byte) (*Job, error) {
 func (c *Community) over(notAfter uint32) bool {
 	now, _ := c.clock()
 	return notAfter != 0 && now > int64(notAfter)
-}
-
-// IPOf returns the overlay address of the node that signs with v, if it can
-// be one.
-func IPOf(v cjdns.VerifyKey) (cjdns.IP, error) {
-	_, ip, err := nodeOf(v)
-	return ip, err
 }

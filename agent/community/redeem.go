@@ -64,9 +64,14 @@ func (c *Community) mayRedeem(from cjdns.Key, r redeem) (v *invite, ip cjdns.IP,
 		}
 		return nil, ip, RefusedUnknown
 	}
+	// The proof first: it costs less than looking at the key.
 	want := proof(c.root.id, v.ID, v.Secret, r.key, c.self)
+	if subtle.ConstantTimeCompare(want[:], r.proof[:]) != 1 {
+		c.drops[DropKey]++
+		return nil, ip, RefusedProof
+	}
 	node, ip, err := nodeOf(r.key)
-	if err != nil || node != from || subtle.ConstantTimeCompare(want[:], r.proof[:]) != 1 {
+	if err != nil || node != from {
 		c.drops[DropKey]++
 		return nil, ip, RefusedProof
 	}

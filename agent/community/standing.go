@@ -113,37 +113,29 @@ func (c *Community) rebuild() {
 }
 
 // review tells about every node whose standing is no longer what was told
-// last. Nodes that were told as strangers, or not at all, are told as members
-// and the other way round.
+// last.
 func (c *Community) review(out *Out) {
+	var changed []cjdns.Key
 	for _, s := range c.admins {
-		if st, why := c.standing(s.node); st.Good() != s.told {
+		if st, _ := c.standing(s.node); st.Good() != s.told {
 			s.told = st.Good()
-			out.Verdicts = append(out.Verdicts, Verdict{s.node, s.told, why})
+			changed = append(changed, s.node)
 		}
 	}
-	for _, k := range c.memberKeys() {
-		m := c.members[k]
-		if c.adminNode(k) != nil {
-			m.told = false
-			continue
-		}
-		if st, why := c.standing(k); st.Good() != m.told {
+	first := len(changed)
+	for k, m := range c.members {
+		if st, _ := c.standing(k); c.adminNode(k) != nil {
+			m.told = false // it was told as an admin
+		} else if st.Good() != m.told {
 			m.told = st.Good()
-			out.Verdicts = append(out.Verdicts, Verdict{k, m.told, why})
+			changed = append(changed, k)
 		}
 	}
-}
-
-// memberKeys returns the keys of the members in an order that does not
-// depend on the map.
-func (c *Community) memberKeys() []cjdns.Key {
-	keys := make([]cjdns.Key, 0, len(c.members))
-	for k := range c.members {
-		keys = append(keys, k)
+	slices.SortFunc(changed[first:], compareKeys)
+	for _, k := range changed {
+		st, why := c.standing(k)
+		out.Verdicts = append(out.Verdicts, Verdict{k, st.Good(), why})
 	}
-	slices.SortFunc(keys, func(a, b cjdns.Key) int { return slices.Compare(a[:], b[:]) })
-	return keys
 }
 
 // forgetAll tells that nobody is a member any more.

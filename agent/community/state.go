@@ -1,9 +1,11 @@
 package community
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
@@ -30,17 +32,31 @@ type storedAdmin struct {
 type storedEntry struct {
 	Invite []byte `json:"invite"`
 	Used   uint8  `json:"used,omitempty"`
+	Moved  uint8  `json:"moved,omitempty"`
 	Stock  bool   `json:"stock,omitempty"`
 	Note   string `json:"note,omitempty"`
 }
 
 const stateVersion = 1
 
-// Dump returns the state to be stored.
-func (c *Community) Dump() []byte {
+// Snapshot is a state to be stored. It shares nothing that changes.
+type Snapshot struct{ s stored }
+
+// Bytes writes the state; any goroutine may do that.
+func (n *Snapshot) Bytes() []byte {
+	slices.SortFunc(n.s.Members, bytes.Compare)
+	b, err := json.Marshal(&n.s)
+	if err != nil {
+		panic("community: state cannot be written: " + err.Error()) // plain data
+	}
+	return append(b, '\n')
+}
+
+// Snapshot returns the state to be stored.
+func (c *Community) Snapshot() *Snapshot {
 	s := stored{Version: stateVersion, Time: c.trustedAt, Number: c.number}
 	if c.In() {
-		s.Name, s.Root = c.name, c.root.key[:]
+		s.Name, s.Root = c.name, slices.Clone(c.root.key[:])
 		if c.own != nil {
 			s.Own = c.own.Raw
 		}
@@ -55,8 +71,9 @@ func (c *Community) Dump() []byte {
 			}
 		}
 		if c.isAdmin() {
-			for _, k := range c.memberKeys() {
-				s.Members = append(s.Members, c.members[k].Raw)
+			s.Members = make([][]byte, 0, len(c.members))
+			for _, m := range c.members {
+				s.Members = append(s.Members, m.Raw)
 			}
 		}
 	}
@@ -65,13 +82,9 @@ func (c *Community) Dump() []byte {
 		if v.stock {
 			raw = append(v.unsigned(), make([]byte, cjdns.SignatureLen)...)
 		}
-		s.Book = append(s.Book, storedEntry{raw, v.used, v.stock, v.note})
+		s.Book = append(s.Book, storedEntry{raw, v.used, v.moved, v.stock, v.note})
 	}
-	b, err := json.Marshal(&s)
-	if err != nil {
-		panic("community: state cannot be written: " + err.Error()) // plain data
-	}
-	return append(b, '\n')
+	return &Snapshot{s}
 }
 
 // Load takes the state of an earlier run. Signatures are not checked again:
@@ -112,7 +125,7 @@ func (c *Community) load(b []byte) error {
 		if err != nil || len(c.book) >= MaxInvites {
 			return fmt.Errorf("%w: invites", errState)
 		}
-		c.book = append(c.book, &invite{Invite: v, used: e.Used, stock: e.Stock, note: e.Note})
+		c.book = append(c.book, &invite{Invite: v, used: e.Used, moved: e.Moved, stock: e.Stock, note: e.Note})
 	}
 	if len(s.Root) == 0 {
 		return nil
@@ -153,10 +166,8 @@ func (c *Community) load(b []byte) error {
 		if err != nil {
 			return fmt.Errorf("%w: members: %w", errState, err)
 		}
-		c.members[node] = &member{Membership: m, node: node, ip: ip}
-		if node == c.self {
-			own := m
-			c.own = &own
+		if c.members[node] == nil {
+			c.addMember(&member{Membership: m, node: node, ip: ip})
 		}
 	}
 	return nil

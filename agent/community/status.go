@@ -148,7 +148,7 @@ func (c *Community) nameOf(id ID) string {
 func (c *Community) Invites() []InviteStatus {
 	list := make([]InviteStatus, 0, len(c.book))
 	for _, v := range c.book {
-		s := InviteStatus{ID: v.ID.String(), Kind: "invite", Role: v.Role.String(), Uses: int(v.Uses), Used: c.uses(v), Made: int64(v.Time),
+		s := InviteStatus{ID: v.ID.String(), Kind: "invite", Role: v.Role.String(), Uses: int(v.Uses), Used: c.used(v), Made: int64(v.Time),
 			NotAfter: int64(v.NotAfter), State: c.closed(v), Note: v.note}
 		if s.State == "" {
 			s.State = "open"

@@ -16,6 +16,7 @@ import (
 const (
 	syncTime    = 5 * time.Minute
 	syncPause   = 20 * time.Second // between summaries to one contact that we begin
+	maxTries    = 3                // summaries without an answer
 	syncPeers   = 8                // contacts that are told in one round
 	spreadPause = 3 * time.Second  // between rounds that news bring about
 	perSummary  = 3                // messages with objects that one summary brings
@@ -26,6 +27,9 @@ const (
 type contact struct {
 	key  cjdns.Key
 	told mono.Time // when we told it our numbers; 0 never
+	// tries counts how often since it has said something: stock nodes never
+	// do, and are left alone.
+	tries int
 }
 
 // Contact tells that a peering with k has come up, or that a member is in
@@ -49,6 +53,7 @@ func (c *Community) Contact(now mono.Time, k cjdns.Key, out *Out) {
 		c.contacts = append(c.contacts, contact{key: k})
 		i = len(c.contacts) - 1
 	}
+	c.contacts[i].tries = 0
 	c.greet(now, &c.contacts[i], out)
 }
 
@@ -58,10 +63,11 @@ func (c *Community) Gone(k cjdns.Key) {
 }
 
 func (c *Community) greet(now mono.Time, o *contact, out *Out) {
-	if o.told != 0 && now.Sub(o.told) < syncPause {
+	if o.told != 0 && now.Sub(o.told) < syncPause || o.tries >= maxTries {
 		return
 	}
 	o.told = max(now, 1)
+	o.tries++
 	c.sendSummary(o.key, true, out)
 }
 
@@ -120,6 +126,11 @@ func (c *Community) Receive(now mono.Time, from cjdns.Key, b []byte, out *Out) {
 		c.drops[DropMalformed]++
 		return
 	}
+	for i := range c.contacts {
+		if c.contacts[i].key == from {
+			c.contacts[i].tries = 0
+		}
+	}
 	source := SourceOf(from)
 	if !c.sources.take(now, source) || !c.all.take(now, allTime, allBurst) {
 		c.drops[DropRate]++
@@ -142,7 +153,7 @@ func (c *Community) Receive(now mono.Time, from cjdns.Key, b []byte, out *Out) {
 	case msgSummary:
 		var s summary
 		if s, err = parseSummary(body); err == nil {
-			c.enqueue(now, c.receiving(source, clone(s.certs), false, func(_ mono.Time, _ int, _ error, out *Out) {
+			c.enqueue(now, c.receiving(source, clone(s.certs), byStranger, func(_ mono.Time, _ int, _ error, out *Out) {
 				c.compare(from, s, out)
 			}), out)
 		}
@@ -182,9 +193,12 @@ func (c *Community) receiveBatch(now mono.Time, from cjdns.Key, t batch, out *Ou
 		c.drops[DropStranger]++
 		return
 	}
-	admin := st == StandingAdmin && c.isAdmin()
-	c.enqueue(now, c.receiving(SourceOf(from), clone(t.objects), admin, func(_ mono.Time, taken int, _ error, out *Out) {
-		if s := c.admin(t.signer); admin && s != nil && t.from <= s.through && t.through > s.through {
+	by := byMember
+	if st == StandingAdmin && c.isAdmin() {
+		by = byAdmin
+	}
+	c.enqueue(now, c.receiving(SourceOf(from), clone(t.objects), by, func(_ mono.Time, taken int, _ error, out *Out) {
+		if s := c.admin(t.signer); by == byAdmin && s != nil && t.from <= s.through && t.through > s.through {
 			s.through = t.through
 			taken++
 		}

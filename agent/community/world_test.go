@@ -156,7 +156,7 @@ func (n *tnode) save(seq uint64, out *Out) {
 		return
 	}
 	if n.refuse == nil {
-		n.disk = n.c.Dump()
+		n.disk = n.c.Snapshot().Bytes()
 	}
 	n.c.Saved(seq, n.refuse, out)
 }

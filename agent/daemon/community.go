@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type communityCore struct {
 	saving  bool // a state is being written
 	unsaved uint64
 	join    *joinRun
+	unknown []unknownMember // in the mesh; at most maxUnknown
 	work    sync.WaitGroup // states being written, peers being stored
 }
 
@@ -96,6 +98,7 @@ func (cc *communityCore) step(now mono.Time, o *node.Out) {
 	if now >= cc.c.Deadline() {
 		cc.c.Expire(now, &cc.out)
 		cc.join.look(now, cc.d.engine.node)
+		cc.askUnknown(now)
 	}
 	for i := range o.Messages {
 		m := &o.Messages[i]
@@ -179,10 +182,10 @@ func (cc *communityCore) store() {
 	if cc.saving || cc.unsaved == 0 {
 		return
 	}
-	seq, data := cc.unsaved, cc.c.Dump()
+	seq, state := cc.unsaved, cc.c.Snapshot()
 	cc.unsaved, cc.saving = 0, true
 	cc.work.Go(func() {
-		err := config.WriteAtomic(cc.path, data, 0o600)
+		err := config.WriteAtomic(cc.path, state.Bytes(), 0o600)
 		text := ""
 		if err != nil {
 			text = fmt.Sprintf("the state of the community cannot be stored: %v", err)
@@ -215,17 +218,64 @@ func (cc *communityCore) peer(now mono.Time, p node.PeerInfo, up bool) {
 	}
 }
 
-// meshNode looks at the membership that a node of the mesh announces. It
-// reports whether its certificates should be asked for.
-func (cc *communityCore) meshNode(now mono.Time, ch *mesh.NodeChange) (ask bool) {
-	switch {
-	case cc == nil || !ch.Reachable || !cc.c.In():
-		return false
-	case len(ch.Certs) > 0:
-		cc.c.Present(now, community.SourceOf(ch.Key), ch.Certs, &cc.out)
-		return false
+// unknownMember is a node of the mesh that announces a membership whose
+// certificate we do not have.
+type unknownMember struct {
+	key   cjdns.Key
+	mac   [6]byte
+	name  community.Hash
+	tries int
+	next  mono.Time // when to ask again
+}
+
+const (
+	maxUnknown   = 256
+	askTogether  = 4 // nodes asked in one second
+	askPause     = 5 * time.Second
+	askPauseMost = 10 * time.Minute
+)
+
+// meshNode looks at the membership that a node of the mesh announces.
+func (cc *communityCore) meshNode(now mono.Time, ch *mesh.NodeChange) {
+	if cc == nil {
+		return
 	}
-	return ch.Member != [8]byte{} && !cc.c.Knows(ch.Key, ch.Member)
+	i := slices.IndexFunc(cc.unknown, func(u unknownMember) bool { return u.key == ch.Key })
+	if len(ch.Certs) > 0 && ch.Reachable {
+		cc.c.Present(now, community.SourceOf(ch.Key), ch.Certs, &cc.out)
+	}
+	u := unknownMember{key: ch.Key, mac: ch.MAC, name: ch.Member, next: now}
+	gone := !ch.Reachable || u.name == (community.Hash{})
+	switch {
+	case i >= 0 && gone:
+		cc.unknown = slices.Delete(cc.unknown, i, i+1)
+	case i >= 0 && cc.unknown[i].name != u.name:
+		cc.unknown[i] = u
+	case i >= 0:
+		cc.unknown[i].mac = u.mac
+	case !gone && !cc.c.Knows(u.key, u.name) && len(cc.unknown) < maxUnknown:
+		cc.unknown = append(cc.unknown, u)
+	}
+}
+
+// askUnknown asks some nodes for their certificates. Those that are of
+// another community, or whose certificates are no good, are asked less and
+// less often.
+func (cc *communityCore) askUnknown(now mono.Time) {
+	m := cc.d.engine.mesh
+	if m == nil || !cc.c.In() {
+		return
+	}
+	left := askTogether
+	cc.unknown = slices.DeleteFunc(cc.unknown, func(u unknownMember) bool { return cc.c.Knows(u.key, u.name) })
+	for i := range cc.unknown {
+		if u := &cc.unknown[i]; now >= u.next && left > 0 {
+			left--
+			u.next = now.Add(min(askPause<<min(u.tries, 10), askPauseMost))
+			u.tries++
+			m.mesh.AskRecord(now, u.mac, &m.out)
+		}
+	}
 }
 
 // self adds what the mesh announces of our membership.
@@ -246,20 +296,11 @@ func (d *Daemon) applyCommunity(ctx context.Context) {
 		}
 		cc.admit = admit
 		for _, k := range cc.c.Members() {
-			if k != cc.c.Self() && (admit || !listed(d.cfg.Mesh.Allow, k)) {
+			if k != cc.c.Self() && (admit || !slices.Contains(d.cfg.Mesh.Allow, k)) {
 				d.engine.node.Admit(now, k, admit, &d.engine.out)
 			}
 		}
 	})
-}
-
-func listed(keys []cjdns.Key, k cjdns.Key) bool {
-	for _, o := range keys {
-		if o == k {
-			return true
-		}
-	}
-	return false
 }
 
 // communityTime tells the community what time it is. Supervisor goroutine.

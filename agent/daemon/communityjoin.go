@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (j *joinRun) step(now mono.Time, format string, args ...any) {
 }
 
 // admin reports whether k is an admin of the token.
-func (j *joinRun) admin(k cjdns.Key) bool { return j != nil && listed(j.token.Admins, k) }
+func (j *joinRun) admin(k cjdns.Key) bool { return j != nil && slices.Contains(j.token.Admins, k) }
 
 // look notices an admin in the mesh.
 func (j *joinRun) look(now mono.Time, n *node.Node) {
@@ -176,7 +177,7 @@ func (cc *communityCore) joined(j *joinRun, err error) {
 	standing := cc.c.Members()
 	for _, k := range j.token.Admins {
 		e.node.SetMeshLogin(now, k, "", "", &e.out)
-		if !listed(standing, k) {
+		if !slices.Contains(standing, k) {
 			e.node.Admit(now, k, false, &e.out)
 		}
 	}

@@ -101,9 +101,7 @@ func (e *engine) fromMesh(now mono.Time) bool {
 		if e.join.on {
 			e.node.SetMeshNode(now, meshNode(&o.Nodes[i]), &e.out)
 		}
-		if e.community.meshNode(now, &o.Nodes[i]) {
-			e.mesh.mesh.AskRecord(now, o.Nodes[i].MAC, &e.mesh.out)
-		}
+		e.community.meshNode(now, &o.Nodes[i])
 	}
 	clear(o.Nodes)
 	o.Nodes = o.Nodes[:0]
