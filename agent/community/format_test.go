@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -91,18 +90,15 @@ func TestObjects(t *testing.T) {
 		if job.Run(nil, nil); job.err != nil {
 			t.Errorf("%s: not verified", s.name)
 		}
-		for i := range len(raw) * 8 {
+		for i := range raw {
 			b := bytes.Clone(raw)
-			b[i/8] ^= 1 << (i % 8)
+			b[i] ^= 1 << (i % 8)
 			h, _, err := parseAny(b)
 			job := Job{check: &h, by: pub}
 			if err == nil {
 				if job.Run(nil, nil); job.err == nil {
-					t.Fatalf("%s: bit %d does not matter", s.name, i)
+					t.Fatalf("%s: byte %d does not matter", s.name, i)
 				}
-			}
-			if testing.Short() && i > 64 {
-				break
 			}
 		}
 		for n := range raw {
@@ -318,20 +314,17 @@ func FuzzToken(f *testing.F) {
 
 // FuzzReceive sends a message to an admin, and to a node that is joining.
 func FuzzReceive(f *testing.F) {
-	files, _ := filepath.Glob("testdata/messages/*")
-	for _, name := range files {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
+	w := newWorld(nil, "a", "x")
+	a, x := w.nodes[0], w.nodes[1]
+	a.found()
+	token := a.invite(InviteOptions{})
+	w.cut = func(_, _ *tnode) bool { return true }
+	disk := a.disk
 	f.Fuzz(func(t *testing.T, b []byte) {
-		w := newWorld(t, "a", "x")
-		a, x := w.nodes[0], w.nodes[1]
-		a.found()
-		w.cut = func(_, _ *tnode) bool { return true }
-		x.join(a.invite(InviteOptions{}))
+		w.t, a.disk, x.disk = t, disk, nil
+		a.boot()
+		x.boot()
+		x.join(token)
 		for _, n := range w.nodes {
 			n.do(func(out *Out) { n.c.Receive(w.now, x.c.self, b, out) })
 			n.do(func(out *Out) { n.c.Receive(w.now, a.c.self, b, out) })

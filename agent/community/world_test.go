@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,14 +55,21 @@ func chance(name string) func([]byte) {
 	return func(b []byte) { _, _ = src.Read(b) }
 }
 
+// nodeKeys are those that were looked for already: it takes 256 attempts.
+var nodeKeys sync.Map
+
 // nodeKey returns a key that hashes into fc00::/8.
 func nodeKey(name string) *cjdns.SigningKey {
+	if k, ok := nodeKeys.Load(name); ok {
+		return k.(*cjdns.SigningKey)
+	}
 	draw := chance("key " + name)
 	for {
 		var p cjdns.PrivateKey
 		draw(p[:])
 		k := cjdns.NewSigningKey(p)
 		if _, _, err := nodeOf(k.Public()); err == nil {
+			nodeKeys.Store(name, k)
 			return k
 		}
 	}
@@ -185,7 +193,6 @@ func rootSecret() (p cjdns.PrivateKey) {
 
 // found makes n an admin of the community "demo".
 func (n *tnode) found() {
-	n.w.t.Helper()
 	secret := rootSecret()
 	root := cjdns.NewSigningKey(secret).Public()
 	cert, err := SignRoot(secret, n.chance, n.c.FirstDraft(root))
@@ -203,7 +210,6 @@ func (n *tnode) found() {
 
 // invite makes a token.
 func (n *tnode) invite(o InviteOptions) (token Token) {
-	n.w.t.Helper()
 	if o.Uses == 0 {
 		o.Uses = 1
 	}

@@ -39,7 +39,7 @@ type communityCore struct {
 	unsaved uint64
 	join    *joinRun
 	unknown []unknownMember // in the mesh; at most maxUnknown
-	work    sync.WaitGroup // states being written, peers being stored
+	work    sync.WaitGroup  // states being written, peers being stored
 }
 
 // communitySuffix is added to the name of the key file: both are what makes a
