@@ -338,7 +338,7 @@ func TestBusAbsentAndRefused(t *testing.T) {
 		d.Stop()
 		waitFor(t, "loss", func() bool { return b.Status().State == "waiting" })
 		d = ubustest.Start(t, path)
-		waitFor(t, "objects again", func() bool { return len(d.Paths()) == 5 && slices.Equal(d.Paths(), paths) })
+		waitFor(t, "objects again", func() bool { return len(d.Paths()) == 8 && slices.Equal(d.Paths(), paths) })
 		if n := strings.Count(log.String(), "\n"); n > 12 {
 			t.Errorf("%d lines of log:\n%s", n, log.String())
 		}
