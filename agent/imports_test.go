@@ -44,7 +44,7 @@ var rooms = map[string]room{
 	"mesh":       {pure: true, own: append([]string{"batman", "identity"}, words...)}, // cjdns: the keys in records
 	"session":    {pure: true, own: append([]string{"cryptoauth"}, words...)},
 	"node":       {pure: true, own: append([]string{"cryptoauth", "switchcore", "pathfinder", "session"}, words...)},
-	"ubus/wire":  {pure: true, float: true}, // ubus has doubles
+	"ubus/wire":  {pure: true, float: true},                    // ubus has doubles
 	"community":  {pure: true, own: []string{"mono", "cjdns"}}, // memberships; knows neither node nor mesh
 	// edges: thin, Linux
 	"netio":  {float: true, own: []string{"mono", "pkt"}, other: []string{"github.com/songgao/water", "github.com/mdlayher/packet", "golang.org/x/sys"}},

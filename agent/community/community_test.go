@@ -303,7 +303,10 @@ func TestRevokedCannotComeBack(t *testing.T) {
 	if err := a.revoke(m.c.self.String(), false); err != nil {
 		t.Fatal(err)
 	}
-	w.meet(a, m)
+	m.want(m, StandingRevoked) // it was told
+	if !strings.Contains(strings.Join(m.events, "\n"), "this node's membership is revoked") {
+		t.Errorf("events %v", m.events)
+	}
 	m.do(func(out *Out) { m.c.Leave(out, func(error, *Out) {}) })
 	result := m.join(a.invite(InviteOptions{}))
 	w.run(5 * time.Second)
@@ -357,12 +360,12 @@ func TestAdminLost(t *testing.T) {
 // before goes on to count, what its thief signs does not.
 func TestAdminLostKeeps(t *testing.T) {
 	w, a, b, m := demo(t)
+	w.cut = func(from, to *tnode) bool { return from == b || to == b } // the thief stays away from b
 	if err := b.rootSigns(b.c.DraftRevoke(a.c.self, ReasonLost, false, false)); err != nil {
 		t.Fatal(err)
 	}
 	b.want(m, StandingMember)
 	b.want(a, StandingRevoked)
-	w.cut = func(from, to *tnode) bool { return from == b || to == b } // the thief stays away from b
 	x := w.add("x")
 	x.mustJoin(a.invite(InviteOptions{}))
 	w.cut = nil

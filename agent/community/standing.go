@@ -134,6 +134,9 @@ func (c *Community) review(out *Out) {
 	slices.SortFunc(changed[first:], compareKeys)
 	for _, k := range changed {
 		st, why := c.standing(k)
+		if st == StandingRevoked && slices.ContainsFunc(c.contacts, func(o contact) bool { return o.key == k }) {
+			c.sendPages(k, out) // its last chance to hear why: the peering ends now
+		}
 		out.Verdicts = append(out.Verdicts, Verdict{k, st.Good(), why})
 	}
 }

@@ -212,7 +212,7 @@ func (cc *communityCore) peer(now mono.Time, p node.PeerInfo, up bool) {
 	}
 	if up {
 		cc.c.Contact(now, p.Key, &cc.out)
-		cc.join.up(now, p)
+		cc.join.up(now, p, cc.d.engine.join.on && p.Link == cc.d.engine.join.link)
 	} else {
 		cc.c.Gone(p.Key)
 	}

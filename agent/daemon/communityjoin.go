@@ -65,13 +65,16 @@ func (j *joinRun) asked(now mono.Time, to cjdns.Key) {
 }
 
 // up notices a peering with an admin.
-func (j *joinRun) up(now mono.Time, p node.PeerInfo) {
+func (j *joinRun) up(now mono.Time, p node.PeerInfo, mesh bool) {
 	if !j.admin(p.Key) {
 		return
 	}
 	where := "by udp"
-	if p.Addr.Kind == pkt.AddrMAC {
-		where = "over the mesh or by Ethernet"
+	switch {
+	case mesh:
+		where = "over the mesh"
+	case p.Addr.Kind == pkt.AddrMAC:
+		where = "by Ethernet"
 	}
 	j.step(now, "peering with admin %s is up, %s", p.Key.IP(), where)
 }
@@ -156,6 +159,7 @@ func (cc *communityCore) begin(now mono.Time, t community.Token, c node.PeerConf
 		j.step(now, "dialling %s", t.Address)
 		e.node.SetPeer(now, c, &e.out)
 	}
+	j.look(now, e.node)
 	cc.c.Join(now, t, &cc.out, func(err error, _ *community.Out) { cc.joined(j, err) })
 	cc.settle(now)
 	if j.done && j.err != "" {
