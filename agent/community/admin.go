@@ -306,6 +306,6 @@ func (c *Community) Leave(out *Out, done func(err error, out *Out)) {
 	}
 	c.forgetAll(out)
 	c.reset()
-	out.Certs, out.Logins = true, true
+	out.Certs, out.Logins, out.Revoked = true, true, true
 	c.whenSaved(out, done)
 }

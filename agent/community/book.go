@@ -2,6 +2,7 @@ package community
 
 import (
 	"slices"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/mono"
 )
@@ -9,10 +10,11 @@ import (
 // invite is an invite in our book.
 type invite struct {
 	Invite
-	used  uint8 // times that we have redeemed it
-	moved uint8 // users that are members by something else now
-	stock bool  // a password for a stock node: nothing to redeem, nobody told
-	note  string
+	used     uint8     // times that we have redeemed it
+	moved    uint8     // users that are members by something else now
+	redeemed mono.Time // here, the last time in this run; 0 never
+	stock    bool      // a password for a stock node: nothing to redeem, nobody told
+	note     string
 }
 
 // Login is a password that lets in who holds an invite.
@@ -21,10 +23,14 @@ type Login struct {
 	Password string
 }
 
+// linger is how long the password of an invite opens after its last use: the
+// newcomer may not have got the answer.
+const linger = time.Hour
+
 // Logins returns the passwords of the open invites, in the order of the book.
-func (c *Community) Logins() (list []Login) {
+func (c *Community) Logins(now mono.Time) (list []Login) {
 	for _, v := range c.book {
-		if why := c.closed(v); why == "" {
+		if why := c.closed(v); why == "" || why == "used" && v.redeemed != 0 && now.Sub(v.redeemed) < linger {
 			list = append(list, Login{v.ID.String(), password(v.ID, v.Secret)})
 		}
 	}
@@ -103,8 +109,28 @@ func (c *Community) doubleUse(now mono.Time, id InviteID, out *Out) {
 		if _, revoked := c.revokedMembers[m.ip]; i < int(v.Uses) || revoked {
 			continue
 		}
+		if c.punishing {
+			return // one after the other; this one is looked for again
+		}
+		c.punishing = true
 		out.event(true, "invite "+id.String()+" was used too often: "+m.ip.String()+" came last and is revoked")
-		c.enqueue(now, c.revoking(Revocation{what: revokeMember, IP: m.ip, Reason: ReasonDoubleUse, UpTo: c.entryEnd()}, false, nil), out)
+		e := Revocation{what: revokeMember, IP: m.ip, Reason: ReasonDoubleUse, UpTo: c.entryEnd()}
+		c.enqueue(now, c.revoking(e, false, func(now mono.Time, err error, out *Out) {
+			c.punishing = false
+			if err != nil {
+				out.event(true, "it could not be revoked: "+err.Error())
+				return
+			}
+			c.doubleUse(now, id, out)
+		}), out)
+		return
+	}
+}
+
+// doubleUses looks at all invites.
+func (c *Community) doubleUses(now mono.Time, out *Out) {
+	for _, v := range c.book {
+		c.doubleUse(now, v.ID, out)
 	}
 }
 

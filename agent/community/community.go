@@ -85,6 +85,7 @@ type Community struct {
 	renewAt              int // index of the admin to ask next
 	tasks                []task
 	busy                 bool
+	punishing            bool // a double use is being revoked
 	sources              sourceBuckets
 	all, redeems, checks bucket
 	saveSeq, saved       uint64
@@ -117,6 +118,8 @@ type Out struct {
 	Save uint64
 	// Certs says that OwnCerts has changed, Logins that Logins has.
 	Certs, Logins bool
+	// Revoked says that Revoked has changed.
+	Revoked bool
 }
 
 // Message is a message to another node, for its overlay session.

@@ -60,7 +60,7 @@ func TestRestart(t *testing.T) {
 	m.want(m, StandingRevoked)
 	x := w.add("x")
 	x.mustJoin(token)
-	if len(a.c.Logins()) != 0 {
+	if len(a.c.Logins(w.now.Add(2*linger))) != 0 {
 		t.Errorf("open invites: %v", a.c.Invites())
 	}
 }

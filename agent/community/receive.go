@@ -171,8 +171,7 @@ func (c *Community) examineAdmin(raw []byte) (x exam, err error) {
 		c.rebuild()
 		c.review(out)
 		c.save(out)
-		out.Certs = true
-		out.Logins = true
+		out.Certs, out.Logins, out.Revoked = true, true, true
 		return nil
 	}}, nil
 }
@@ -278,7 +277,7 @@ func (c *Community) putPage(now mono.Time, s *signer, p Page, out *Out) {
 	c.review(out)
 	c.save(out)
 	c.spread(now)
-	out.Logins = true
+	out.Logins, out.Revoked = true, true
 	if _, ok := c.revokedMembers[c.ip]; ok && !before {
 		out.event(true, "this node's membership is revoked: ask an admin of the community")
 	}

@@ -42,6 +42,7 @@ func (c *Community) redeemed(now mono.Time, from cjdns.Key, r redeem, out *Out) 
 		n := Membership{Role: v.Role, Key: r.key, Joined: t, NotAfter: stamp(int64(t) + membershipLife), Invite: v.ID}
 		return c.certify(n, t, from, ip, func(m *member, out *Out) {
 			v.used++
+			v.redeemed = max(now, 1)
 			out.event(false, ip.String()+" is a member now, by invite "+v.ID.String())
 			out.Logins = true
 			c.spread(now) // so that the other admins count the use too
@@ -140,10 +141,13 @@ func (c *Community) welcome(to cjdns.Key, id InviteID, m *member, err error, out
 		}
 	}
 	c.answer(to, id, Welcome, objects, out)
+	sent := 0
 	for _, s := range c.signers() {
 		for i := range s.pages {
-			if p := &s.pages[i]; p.Raw != nil && c.counts(s, p.Number) {
+			// The others come when they synchronise.
+			if p := &s.pages[i]; p.Raw != nil && c.counts(s, p.Number) && sent < 2*perSummary {
 				c.sendBatch(to, batch{objects: [][]byte{p.Raw}}, out)
+				sent++
 			}
 		}
 	}

@@ -101,7 +101,7 @@ func (c *Community) Load(b []byte, out *Out) error {
 	}
 	c.rebuild()
 	c.review(out)
-	out.Certs, out.Logins = true, true
+	out.Certs, out.Logins, out.Revoked = true, true, true
 	return nil
 }
 

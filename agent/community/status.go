@@ -166,6 +166,22 @@ func (c *Community) Invites() []InviteStatus {
 // Self returns the overlay key of this node.
 func (c *Community) Self() cjdns.Key { return c.self }
 
+// Revoked returns the addresses of the nodes that are revoked: as members, or
+// as admins.
+func (c *Community) Revoked() []cjdns.IP {
+	var ips []cjdns.IP
+	for ip := range c.revokedMembers {
+		if !slices.ContainsFunc(c.admins, func(s *signer) bool { return s.ip == ip }) {
+			ips = append(ips, ip) // an admin is revoked by the root only
+		}
+	}
+	for ip := range c.revokedAdmins {
+		ips = append(ips, ip)
+	}
+	slices.SortFunc(ips, func(a, b cjdns.IP) int { return slices.Compare(a[:], b[:]) })
+	return slices.Compact(ips)
+}
+
 // Members returns the keys of all who count as members now, ourselves
 // included, in a fixed order.
 func (c *Community) Members() (keys []cjdns.Key) {

@@ -85,6 +85,7 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 		c.sync = now.Add(spreadPause) // the others are waiting for news
 	}
 	if c.isAdmin() {
+		c.doubleUses(now, out)
 		for _, s := range c.admins {
 			if st, _ := c.standing(s.node); st == StandingAdmin && s.node != c.self {
 				c.sendSummary(s.node, true, out)

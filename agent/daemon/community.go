@@ -134,7 +134,7 @@ func sourceOfAddr(in *node.Introduction) (s community.Source) {
 func (cc *communityCore) settle(now mono.Time) {
 	o := &cc.out
 	e := cc.d.engine
-	for len(o.Jobs)+len(o.Messages)+len(o.Verdicts)+len(o.Events) > 0 || o.Save != 0 || o.Certs || o.Logins {
+	for len(o.Jobs)+len(o.Messages)+len(o.Verdicts)+len(o.Events) > 0 || o.Save != 0 || o.Certs || o.Logins || o.Revoked {
 		do := *o
 		*o = community.Out{}
 		for _, j := range do.Jobs {
@@ -149,7 +149,6 @@ func (cc *communityCore) settle(now mono.Time) {
 				e.node.Admit(now, v.Key, v.Member, &e.out)
 			}
 			if !v.Member {
-				e.node.Expel(now, v.Key, &e.out)
 				cc.d.log.Info("no member any more", "ip", v.Key.IP(), "why", v.Reason)
 			}
 		}
@@ -163,6 +162,9 @@ func (cc *communityCore) settle(now mono.Time) {
 		if do.Certs {
 			e.join.stale = true
 			e.node.SetIntroduction(community.AppendCerts(nil, cc.c.OwnCerts()))
+		}
+		if do.Revoked {
+			e.node.Refuse(now, cc.c.Revoked(), &e.out)
 		}
 		if do.Logins {
 			cc.logins = true

@@ -48,7 +48,7 @@ func (d *Daemon) applyUsers(ctx context.Context) {
 		}
 	}
 	d.engine.do(ctx, func(now mono.Time) {
-		for _, l := range d.engine.community.c.Logins() {
+		for _, l := range d.engine.community.c.Logins(now) {
 			p := config.Password{Enabled: true, Name: l.Name, Password: l.Password}
 			want[userID{p.Name, p.Password}] = p
 			order = append(order, p)

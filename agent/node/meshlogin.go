@@ -62,11 +62,16 @@ func (n *Node) relax(key cjdns.Key) {
 	}
 }
 
-// Expel ends all peerings with the owner of key that the configuration does
-// not name. Whether it can come back decides who else is let in.
-func (n *Node) Expel(now mono.Time, key cjdns.Key, out *Out) {
+// Refuse names the nodes that are let in by no password and no identity, and
+// ends the peerings with them. What the configuration dials is dialled all the
+// same. The list replaces the one before.
+func (n *Node) Refuse(now mono.Time, ips []cjdns.IP, out *Out) {
+	n.refusing = make(map[cjdns.IP]bool, len(ips))
+	for _, ip := range ips {
+		n.refusing[ip] = true
+	}
 	for i := len(n.peers) - 1; i >= 0; i-- {
-		if p := n.peers[i]; p.key == key && p.conf == nil {
+		if p := n.peers[i]; p.conf == nil && n.refusing[p.ip] {
 			n.removePeer(now, p, out)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 )
 
@@ -44,4 +45,35 @@ func TestMeshLogin(t *testing.T) {
 	if n := len(a.node.mesh.logins); n != maxMeshLogins {
 		t.Errorf("%d logins", n)
 	}
+}
+
+// Who is refused gets in by no password, over the mesh or by UDP, and is
+// thrown out; who is dialled by the configuration is not.
+func TestRefuse(t *testing.T) {
+	w, a, b := meshPair(t, 241)
+	c := w.host("c", 0)
+	d := w.host("d", 0)
+	d.user("secret")
+	c.dial(d, "secret")
+	a.tell(b, "hello")
+	w.run(2 * time.Second)
+	if !b.up(a) || !d.up(c) {
+		t.Fatal("no peerings to end")
+	}
+	b.node.Refuse(w.now, []cjdns.IP{a.id.IP}, &b.out)
+	d.node.Refuse(w.now, []cjdns.IP{c.id.IP, a.id.IP}, &d.out)
+	b.drain()
+	d.drain()
+	w.run(10 * time.Second)
+	a.tell(b, "again")
+	w.run(3 * time.Second)
+	if b.up(a) || d.up(c) || b.heard("again") {
+		t.Errorf("refused, and in: %v, %v", b.up(a), d.up(c))
+	}
+	if b.node.Status(w.now).Drops["not-admitted"]+d.node.Status(w.now).Drops["not-admitted"] == 0 {
+		t.Error("not counted")
+	}
+	c.node.Refuse(w.now, []cjdns.IP{d.id.IP}, &c.out)
+	d.node.Refuse(w.now, nil, &d.out)
+	w.until(10*time.Second, "in again", func() bool { return c.up(d) && d.up(c) })
 }

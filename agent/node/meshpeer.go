@@ -154,6 +154,10 @@ func (n *Node) fromMeshStranger(now mono.Time, l *link, h *cjdns.CryptoHeader, b
 		n.drop(b, dropAuth, out)
 		return
 	}
+	if n.refusing[ip] {
+		n.drop(b, dropNotAdmitted, out)
+		return
+	}
 	e := n.mesh.nodes[ip]
 	if e == nil {
 		// The caller repeats; by then we may know it.
@@ -195,7 +199,7 @@ func (n *Node) expireMeshPeer(now mono.Time, p *Peer, out *Out) bool {
 	e := n.mesh.nodes[p.ip]
 	idle := now.Sub(p.used)
 	switch {
-	case !n.admits(p.key) && p.ca.User() == "",
+	case !n.admits(p.key) && p.ca.User() == "", n.refusing[p.ip],
 		p.hasPort && idle > meshIdle,
 		p.hasPort && !p.up && idle > meshUnused,
 		!p.hasPort && (e == nil || now.Sub(p.made) > halfOpenTime):

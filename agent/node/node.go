@@ -80,9 +80,10 @@ type Node struct {
 	finder   *pathfinder.Finder
 	found    pathfinder.Out
 
-	pings map[uint64]*ping
-	mesh  meshState
-	mail  mail
+	pings    map[uint64]*ping
+	refusing map[cjdns.IP]bool // see Refuse
+	mesh     meshState
+	mail     mail
 
 	introduction  []byte
 	introductions bucket

@@ -35,6 +35,10 @@ func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
 			return
 		}
 	}
+	if hello && n.refusing[key.IP()] && (known == nil || known.conf == nil) {
+		n.drop(b, dropNotAdmitted, out)
+		return
+	}
 	// Whom we dial need not show a password, but must have the key it claims.
 	trusted := known != nil && (known.conf != nil || known.source == sourceBeacon)
 	if trusted {

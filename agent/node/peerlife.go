@@ -267,6 +267,8 @@ func (n *Node) expired(now mono.Time, p *Peer) bool {
 	switch {
 	case p.conf != nil || n.onMesh(p):
 		return false
+	case n.refusing[p.ip]: // it came in by Noise, which names nobody
+		return true
 	case p.admitted && !n.mesh.admitted[p.key] && p.ca.User() == "":
 		return true
 	case p.hasPort:
