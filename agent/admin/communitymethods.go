@@ -33,8 +33,12 @@ const maxInviteLife = 10 * 365 * 86400
 
 func addCommunityMethods(r *Registry, b Backend) {
 	object := Arg{Name: "object", Type: String, Required: true, Max: 2 * community.MaxObject, Help: "what the root has signed, hexadecimal"}
-	r.Add(Method{Name: "community", Summary: "the community, its admins and members, and what is revoked", ReadOnly: true,
-		Handle: func(ctx context.Context, _ Args) (any, error) { return b.Community(ctx) }})
+	r.Add(Method{Name: "community", Summary: "the community, its admins and members, and what is revoked", ReadOnly: true, Args: []Arg{offsetArg, limitArg},
+		Handle: func(ctx context.Context, a Args) (any, error) {
+			s, err := b.Community(ctx)
+			s.Members = part(s.Members, a)
+			return s, err
+		}}) // of the members, which may be too many for one answer
 	r.Add(Method{Name: "community.draft", Summary: "what the root of a community has to sign", ReadOnly: true,
 		Args: []Arg{
 			{Name: "kind", Type: String, Required: true, Max: 16, Help: "found, admin or revoke"},
@@ -67,10 +71,7 @@ func addCommunityMethods(r *Registry, b Backend) {
 			if err != nil {
 				return nil, err
 			}
-			if err := b.CommunityFound(ctx, a.String("name"), root, cert); err != nil {
-				return nil, err
-			}
-			return b.Community(ctx)
+			return struct{}{}, b.CommunityFound(ctx, a.String("name"), root, cert)
 		}})
 	r.Add(Method{Name: "community.apply", Summary: "take what the root of the community has signed", Args: []Arg{object},
 		Handle: func(ctx context.Context, a Args) (any, error) {
@@ -78,10 +79,7 @@ func addCommunityMethods(r *Registry, b Backend) {
 			if err != nil {
 				return nil, err
 			}
-			if err := b.CommunityApply(ctx, raw); err != nil {
-				return nil, err
-			}
-			return b.Community(ctx)
+			return struct{}{}, b.CommunityApply(ctx, raw)
 		}})
 	r.Add(Method{Name: "community.revoke", Summary: "revoke a member or an invite, or take that back",
 		Args: []Arg{

@@ -87,6 +87,11 @@ func TestCommunityMethods(t *testing.T) {
 	if err != nil || v != (Revoked{"member fc00::1", true}) || f.reason != community.ReasonMisuse || !f.lift {
 		t.Errorf("%+v, %v", v, err)
 	}
+	f.fakeCommunity.status = community.Status{Members: []community.NodeStatus{{IP: "a"}, {IP: "b"}, {IP: "c"}}, Total: 3}
+	v, err = call("community", map[string]any{"offset": 1, "limit": 1})
+	if s, ok := v.(community.Status); err != nil || !ok || len(s.Members) != 1 || s.Members[0].IP != "b" || s.Total != 3 {
+		t.Errorf("%+v, %v", v, err)
+	}
 	want := community.InviteOptions{Role: community.RoleAdmin, Uses: 1, Life: 7 * 86400}
 	if _, err = call("invite", map[string]any{"role": "admin"}); err != nil || f.invite != want {
 		t.Errorf("%v, %+v", err, f.invite)

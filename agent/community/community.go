@@ -167,7 +167,9 @@ func (c *Community) reset() {
 	}
 	c.book = stock
 	c.members, c.certs, c.uses = make(map[cjdns.Key]*member), make(map[Hash]bool), make(map[InviteID]int)
-	c.contacts = nil
+	for i := range c.contacts {
+		c.contacts[i].told, c.contacts[i].tries = 0, 0
+	}
 	c.rebuild()
 }
 

@@ -113,7 +113,7 @@ func (c *Community) welcomed(now mono.Time, from cjdns.Key, community ID, body [
 	j := c.join
 	if j == nil || w.invite != j.token.Invite || community != j.token.Community() || !slices.Contains(j.token.Admins, from) {
 		// A renewed membership is checked like any other.
-		if c.In() && community == c.root.id && w.outcome == Welcome && w.invite == (InviteID{}) {
+		if st, _ := c.standing(from); st == StandingAdmin && community == c.root.id && w.outcome == Welcome && w.invite == (InviteID{}) {
 			c.enqueue(now, c.receiving(SourceOf(from), clone(w.objects), byMember, nil), out)
 			return
 		}
@@ -216,6 +216,7 @@ func (c *Community) enter(now mono.Time, j *joining, s *signer, m Membership, ob
 	}
 	c.rebuild()
 	c.putMember(&member{Membership: m, node: c.self, ip: c.ip}, out)
+	c.spread(now) // to those who were neighbours before
 	c.enqueue(now, c.receiving(Source{}, objects, byMember, nil), out)
 	c.whenSaved(out, func(err error, out *Out) {
 		if c.join != j {

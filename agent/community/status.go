@@ -23,6 +23,7 @@ type Status struct {
 
 	Admins  []NodeStatus   `json:"admins"`
 	Members []NodeStatus   `json:"members"` // all of them on an admin, else those we have met
+	Total   int            `json:"total"`   // of Members, not only of this answer
 	Revoked []RevokedEntry `json:"revoked"`
 
 	Drops map[string]uint64 `json:"drops,omitempty"` // by reason
@@ -112,6 +113,7 @@ func (c *Community) Status() Status {
 		n.SignedBy = c.nameOf(m.Signer)
 		s.Members = append(s.Members, n)
 	}
+	s.Total = len(s.Members)
 	for _, o := range c.signers() {
 		for i := range o.pages {
 			for _, e := range o.pages[i].Entries {

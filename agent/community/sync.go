@@ -35,7 +35,7 @@ type contact struct {
 // Contact tells that a peering with k has come up, or that a member is in
 // reach.
 func (c *Community) Contact(now mono.Time, k cjdns.Key, out *Out) {
-	if !c.In() || k == c.self || c.OwnCerts() == nil {
+	if k == c.self {
 		return
 	}
 	i := slices.IndexFunc(c.contacts, func(o contact) bool { return o.key == k })
@@ -63,7 +63,7 @@ func (c *Community) Gone(k cjdns.Key) {
 }
 
 func (c *Community) greet(now mono.Time, o *contact, out *Out) {
-	if o.told != 0 && now.Sub(o.told) < syncPause || o.tries >= maxTries {
+	if !c.In() || o.told != 0 && now.Sub(o.told) < syncPause || o.tries >= maxTries {
 		return
 	}
 	o.told = max(now, 1)
@@ -78,11 +78,16 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 	}
 	c.sync, c.lastSync = now.Add(syncTime), now
 	slices.SortStableFunc(c.contacts, func(a, b contact) int { return cmp.Compare(a.told, b.told) })
-	for i := range min(len(c.contacts), syncPeers) {
-		c.greet(now, &c.contacts[i], out)
-	}
-	if len(c.contacts) > syncPeers && c.contacts[syncPeers].told == 0 {
-		c.sync = now.Add(spreadPause) // the others are waiting for news
+	left := syncPeers
+	for i := range c.contacts {
+		switch o := &c.contacts[i]; {
+		case o.tries >= maxTries:
+		case left > 0:
+			left--
+			c.greet(now, o, out)
+		case o.told == 0:
+			c.sync = now.Add(spreadPause) // it is waiting for news
+		}
 	}
 	if c.isAdmin() {
 		c.doubleUses(now, out)

@@ -165,3 +165,26 @@ func TestStrangersLearnNothing(t *testing.T) {
 		t.Errorf("%d answers for a stranger with copied certificates", len(seen))
 	}
 }
+
+// TestNeighboursOfBefore: who was a neighbour before the node joined is a
+// contact afterwards, and many silent neighbours do not crowd out a member.
+func TestNeighboursOfBefore(t *testing.T) {
+	w, a, b, m := demo(t)
+	x := w.add("x")
+	for i := range 3 * syncPeers {
+		x.do(func(out *Out) { x.c.Contact(w.now, cjdns.Key{1, byte(i)}, out) })
+	}
+	w.meet(x, b)
+	x.mustJoin(a.only(a.invite(InviteOptions{})))
+	w.run(time.Minute)
+	w.cut = func(from, to *tnode) bool { return from == a && to == x || from == x && to == a }
+	if err := a.revoke(m.c.self.String(), false); err != nil {
+		t.Fatal(err)
+	}
+	w.run(2 * time.Minute)
+	x.show(m)
+	x.want(m, StandingRevoked)
+	if n := len(x.c.contacts); n != 3*syncPeers+1 {
+		t.Errorf("%d contacts", n)
+	}
+}

@@ -142,8 +142,32 @@ func (a *app) communityShowCommand() *ffcli.Command {
 		if err := wantArgs(args, 0, "community show [--json]"); err != nil {
 			return err
 		}
-		return ask(ctx, a, "community", nil, admin.WriteCommunity)
+		s, err := a.community(ctx)
+		switch {
+		case err != nil:
+			return err
+		case a.json:
+			return a.printJSON(s)
+		}
+		return admin.WriteCommunity(a.stdout, s)
 	})
+}
+
+// community asks for everything, the members in parts: all of them may be too
+// long for one answer.
+func (a *app) community(ctx context.Context) (all community.Status, err error) {
+	const limit = 500
+	for {
+		var s community.Status
+		if err := a.call(ctx, "community", map[string]any{"offset": len(all.Members), "limit": limit}, &s); err != nil {
+			return all, err
+		}
+		s.Members = append(all.Members, s.Members...)
+		more := len(s.Members) > len(all.Members) && len(s.Members) < s.Total
+		if all = s; !more {
+			return all, nil
+		}
+	}
 }
 
 func (a *app) communityAdminAddCommand() *ffcli.Command {
