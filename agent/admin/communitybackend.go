@@ -75,4 +75,14 @@ type JoinProgress struct {
 	Done      bool       `json:"done"`
 	Error     string     `json:"error,omitempty"` // why it failed
 	Community string     `json:"community,omitempty"`
+	// Peer is the admin that is to be dialled from now on, if the agent may
+	// not write its configuration: somebody who may should add it.
+	Peer *JoinPeer `json:"peer,omitempty"`
+}
+
+// JoinPeer is a peer as peer.add takes it.
+type JoinPeer struct {
+	Address   string `json:"address"`
+	PublicKey string `json:"publicKey"`
+	Name      string `json:"name"`
 }

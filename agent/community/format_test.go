@@ -189,6 +189,7 @@ func TestTokenErrors(t *testing.T) {
 		{"cut", good[:len(good)-8], "the checksum of the token does not fit: it is mistyped, or cut off"},
 		{"cut within a byte", good[:len(good)-1], ""},
 		{"typo", swap(good, 50), "the checksum of the token does not fit: it is mistyped"},
+		{"last character", good[:len(good)-1] + "7", "the checksum of the token does not fit"},
 		{"character", good[:30] + "!" + good[31:], "character 31 of the token, '!', cannot occur in one: it is mistyped"},
 		{"no name", encode(func(t *Token) { t.Name = "" }), "the token is damaged"},
 		{"name", encode(func(t *Token) { t.Name = "a\x1b[2J" }), "the token is damaged"},

@@ -3,7 +3,6 @@ package community
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -205,13 +204,12 @@ func decodeText(s, prefix, what, source string) ([]byte, error) {
 		return nil, tokenErrorf("character %d of the %s, %q, cannot occur in one: it is mistyped", len(prefix)+utf8.RuneCountInString(digits[:i])+1, what, r)
 	}
 	b, err := base32Text.DecodeString(digits)
-	switch {
-	case errors.Is(err, nil) && len(b) > sumLen:
-	default:
+	if err != nil || len(b) <= sumLen {
 		return nil, tokenErrorf("the %s is cut off: %d characters cannot be all of it", what, len(s))
 	}
 	body, sum := b[:len(b)-sumLen], b[len(b)-sumLen:]
-	if want := sha256.Sum256(body); string(want[:sumLen]) != string(sum) {
+	// The bits that the last character has left over must be zero.
+	if want := sha256.Sum256(body); string(want[:sumLen]) != string(sum) || base32Text.EncodeToString(b) != digits {
 		return nil, tokenErrorf("the checksum of the %s does not fit: it is mistyped, or cut off (%d characters)", what, len(s))
 	}
 	return body, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type joinRun struct {
 	said    map[string]bool // steps that are not repeated
 	done    bool
 	err     string
+	peer    *admin.JoinPeer // that we may not store
 }
 
 // joinPeer is the name under which the node knows the admin that it dials by
@@ -177,7 +179,7 @@ func (cc *communityCore) joined(j *joinRun, err error) {
 	} else {
 		j.step(now, "a member of '%s' now", j.token.Name)
 	}
-	j.done = true
+	j.done = err != nil || j.token.Address == ""
 	standing := cc.c.Members()
 	for _, k := range j.token.Admins {
 		e.node.SetMeshLogin(now, k, "", "", &e.out)
@@ -186,7 +188,7 @@ func (cc *communityCore) joined(j *joinRun, err error) {
 		}
 	}
 	e.node.RemovePeer(now, joinPeer, &e.out)
-	if err == nil && j.token.Address != "" {
+	if !j.done {
 		cc.keep(j)
 	}
 }
@@ -209,9 +211,15 @@ func (cc *communityCore) keep(j *joinRun) {
 			_, err := d.reload(ctx)
 			return err
 		})
-		if err != nil && cc.ctx.Err() == nil {
-			d.log.Warn("the admin is not stored as a peer", "addr", p.Address, "err", err)
-		}
+		d.engine.do(cc.ctx, func(now mono.Time) {
+			switch {
+			case errors.Is(err, fs.ErrPermission):
+				j.peer = &admin.JoinPeer{Address: p.Address, PublicKey: p.PublicKey.String(), Name: p.Name}
+			case err != nil:
+				j.step(now, "the admin is not stored as a peer: %v", err)
+			}
+			j.done = true
+		})
 	})
 }
 
@@ -247,7 +255,7 @@ func (cc *communityCore) progress(after int) (admin.JoinProgress, error) {
 	if j == nil {
 		return admin.JoinProgress{}, &admin.Error{Code: admin.CodeNotFound, Text: "this node is not joining: meshagent join TOKEN"}
 	}
-	p := admin.JoinProgress{Steps: []admin.JoinStep{}, Done: j.done, Error: j.err, Community: j.token.Name}
+	p := admin.JoinProgress{Steps: []admin.JoinStep{}, Done: j.done, Error: j.err, Community: j.token.Name, Peer: j.peer}
 	if after < len(j.steps) {
 		p.Steps = append(p.Steps, j.steps[after:]...)
 	}

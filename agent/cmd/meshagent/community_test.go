@@ -13,6 +13,7 @@ import (
 	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/mono"
 )
 
@@ -23,6 +24,7 @@ type communityAgent struct {
 	key   *cjdns.SigningKey
 	steps []admin.JoinStep
 	fails string
+	peer  *admin.JoinPeer
 }
 
 func newCommunityAgent() *communityAgent {
@@ -132,7 +134,7 @@ func (a *communityAgent) Join(_ context.Context, token string) error {
 func (a *communityAgent) JoinProgress(_ context.Context, after int) (admin.JoinProgress, error) {
 	p := admin.JoinProgress{Steps: a.steps[after : after+1], Done: after == 1, Community: "demo"}
 	if p.Done {
-		p.Error = a.fails
+		p.Error, p.Peer = a.fails, a.peer
 	}
 	return p, nil
 }
@@ -257,7 +259,7 @@ func TestCommunityUsage(t *testing.T) {
 }
 
 func TestJoinCommand(t *testing.T) {
-	socket, _, a := startAgent(t)
+	socket, conf, a := startAgent(t)
 	env := []string{"MESHAGENT_SOCKET=" + socket}
 	runWith(t, "", env, "community", "create", "demo")
 	token := strings.TrimSpace(runWith(t, "", env, "invite").out)
@@ -270,6 +272,15 @@ func TestJoinCommand(t *testing.T) {
 	if r := runWith(t, token+"\n", env, "join", "-", "--json"); r.code != 0 || !strings.HasPrefix(r.out, `{"steps":[{"atMs":0,"text":"asking"},`) {
 		t.Errorf("%+v", r)
 	}
+	a.communityAgent.peer = &admin.JoinPeer{Address: "192.0.2.1:5", PublicKey: keyA, Name: "community demo"}
+	a.denied = true // the agent: this command writes the file
+	if r := runWith(t, "", env, "join", "--config", conf, token); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	if c, err := config.Open(conf).Load(); err != nil || len(c.Config.Peers) != 1 || c.Config.Peers[0].Name != "community demo" || c.Config.Peers[0].Password != "" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	a.communityAgent.peer = nil
 	a.communityAgent.fails = "the invite has expired"
 	if r := runWith(t, "", env, "join", token[:50], token[50:]); r.code != 1 || r.err != "meshagent: not joined: the invite has expired\n" {
 		t.Errorf("%+v", r)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/config"
 )
 
 // lifetime is a flag that takes "7d", "12h", "30m", or "never".
@@ -172,7 +173,7 @@ func (a *app) join(ctx context.Context, token string) error {
 			return err
 		}
 		all.Steps = append(all.Steps, p.Steps...)
-		all.Done, all.Error, all.Community = p.Done, p.Error, p.Community
+		all.Done, all.Error, all.Community, all.Peer = p.Done, p.Error, p.Community, p.Peer
 		if a.json {
 			continue
 		}
@@ -180,6 +181,12 @@ func (a *app) join(ctx context.Context, token string) error {
 			if _, err := fmt.Fprintf(a.stdout, "%5.1f s  %s\n", float64(s.AtMs)/1000, s.Text); err != nil {
 				return err
 			}
+		}
+	}
+	if p := all.Peer; p != nil {
+		var c config.PeerChange
+		if err := a.changePeer(ctx, "peer.add", map[string]any{"address": p.Address, "public_key": p.PublicKey, "name": p.Name}, &c); err != nil {
+			return fmt.Errorf("joined, but the admin is not stored as a peer: %w", err)
 		}
 	}
 	if a.json {
