@@ -331,11 +331,14 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 		n.drops[dropBusy]++
 		return
 	}
-	// An answer asks for none: if it did, two idle nodes would ask each other
-	// for ever.
-	asking := p.asking
-	n.sendControl(now, back, reply, out)
-	if back == p.label {
-		p.asking = asking
+	if back != p.label {
+		n.sendControl(now, back, reply, out)
+		return
 	}
+	// The answer takes the link that the question came by, whoever carries the
+	// frames for its slot: the question is about the link. And it asks for none:
+	// if it did, two idle nodes would ask each other for ever.
+	asking := p.asking
+	n.sendDirect(now, p, p.addr, reply, false, out)
+	p.asking = asking
 }

@@ -188,7 +188,16 @@ func (n *Node) expireStandby(now mono.Time, p *Peer, out *Out) {
 // standIn lets a twin that has answered since p is in doubt take over.
 func (n *Node) standIn(now mono.Time, p *Peer, out *Out) {
 	since, ready := p.doubt, false
-	n.twins(p, func(q *Peer) { ready = ready || q.up && now >= q.away && q.lastIn >= since })
+	n.twins(p, func(q *Peer) {
+		switch {
+		case !q.up || q.lastIn < since:
+		case now >= q.away:
+			ready = true
+		case n.works(now, q): // distrusted, but better than one that is silent
+			q.away, ready = 0, true
+			n.recarry(now, q)
+		}
+	})
 	if !ready {
 		n.inDoubt(now, p, out)
 		p.doubt = since

@@ -112,6 +112,29 @@ func TestBothLinksFail(t *testing.T) {
 	t.Logf("after the return of one: %v", w.flows(c, d, 3*time.Second))
 }
 
+// The links fail in turn, and only one end is told: the one that has come back
+// is good again when the other one fails.
+func TestLinksFailInTurn(t *testing.T) {
+	const period = 5 * time.Millisecond
+	for seed := uint64(420); seed < 424; seed++ {
+		w, c, a, b, d := doubleLink(t, seed)
+		for round := range 5 {
+			w.chat(c, d, 2*time.Second, period, nil)
+			link := uint16(round % 2)
+			w.cut(a, b, link)
+			b.node.LinkDown(w.now, link, "unplugged", &b.out)
+			b.drain()
+			if gap := w.chat(c, d, 3500*time.Millisecond, period, nil); gap > time.Second {
+				t.Errorf("seed %d, round %d: %v without a packet", seed, round, gap)
+			}
+			w.dropOn = nil
+			b.node.SetLink(w.now, link, b.node.links[link].LinkConfig, &b.out)
+			b.drain()
+			w.chat(c, d, time.Second, period, nil)
+		}
+	}
+}
+
 // Two links whose losses change places: their slots change the carrier
 // seldom.
 func TestSwappingLinks(t *testing.T) {
