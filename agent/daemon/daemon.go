@@ -284,11 +284,11 @@ func (d *Daemon) check(ctx context.Context, addresses bool) {
 }
 
 // moved reports whether the addresses of this host, without those of our own
-// device, are others than the last time.
+// device and of devices without a carrier, are others than the last time.
 func (d *Daemon) moved(devs kernel.Links) bool {
 	var now []netip.Prefix
 	for _, i := range devs {
-		if i.Name == d.tunName() || i.Loopback || !i.Up {
+		if i.Name == d.tunName() || i.Loopback || !i.Up || !i.Running {
 			continue
 		}
 		for _, a := range i.Addrs {

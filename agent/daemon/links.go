@@ -143,8 +143,12 @@ func (l *links) check(ctx context.Context, devs kernel.Links) {
 	for _, s := range l.sockets {
 		if s.stop != nil && s.kind == node.LinkEth {
 			dev, ok := devs.ByName(s.eth.Device)
-			if devs != nil && (!ok || dev.Index != s.ifindex || !dev.Up || dev.MAC != s.mac) {
+			switch {
+			case devs == nil:
+			case !ok || dev.Index != s.ifindex || !dev.Up || dev.MAC != s.mac:
 				l.fail(ctx, s, "device "+s.eth.Device+" is down or gone")
+			case !dev.Running:
+				l.fail(ctx, s, "device "+s.eth.Device+noCarrier)
 			}
 		}
 		if s.stop == nil {
@@ -264,6 +268,10 @@ func (l *links) openUDP(s *socket) error {
 	return nil
 }
 
+// noCarrier ends what is said of a device that hears nothing: its cable is out,
+// or its radio is alone. Both ends of a cable know that at once.
+const noCarrier = " has no carrier"
+
 func (l *links) openEth(s *socket, devs kernel.Links) error {
 	dev, ok := devs.ByName(s.eth.Device)
 	switch {
@@ -275,6 +283,8 @@ func (l *links) openEth(s *socket, devs kernel.Links) error {
 		return fmt.Errorf("device %s is not an Ethernet device", s.eth.Device)
 	case !dev.Up:
 		return fmt.Errorf("device %s is down", s.eth.Device)
+	case !dev.Running:
+		return errors.New("device " + s.eth.Device + noCarrier)
 	}
 	conn, err := netio.OpenPacket(s.eth.Device, etherTypeCJDNS, netio.PacketOptions{Batch: l.d.batch})
 	if err != nil {
