@@ -106,6 +106,7 @@ func (n *Node) handshakePayload(now mono.Time, p *Peer, b *pkt.Buf, out *Out) {
 		n.sendDirect(now, p, b.Addr, cjdns.Control{
 			Type: cjdns.CtrlPong, Version: Protocol, Opaque: c.Opaque,
 		}, p.ca.HasCandidate(), out)
+		n.calledAgain(now, p, out)
 	case cjdns.CtrlPong:
 		n.peerPong(now, p, &c, out)
 	}
@@ -133,6 +134,20 @@ func (n *Node) pinged(now mono.Time, p *Peer, out *Out) {
 	}
 	n.pingPeer(now, p, out)
 	p.unproven = before // since then she has not heard us, unless this is answered
+	n.hurry(now)
+}
+
+// calledAgain notes a hello of p though its session stands: it may have heard
+// nothing of us for renewTime, which we would not notice as long as we only
+// answer. So ask, and do not wait for long.
+func (n *Node) calledAgain(now mono.Time, p *Peer, out *Out) {
+	if !p.up || !n.onMesh(p) {
+		return
+	}
+	if p.unproven == mono.Never {
+		n.pingPeer(now, p, out)
+	}
+	p.unproven = mono.Min(p.unproven, now.Add(answerTime/2-greyTime))
 	n.hurry(now)
 }
 

@@ -7,14 +7,14 @@ import (
 )
 
 // A grey hole forwards the mesh's announcements and drops everything else. We
-// see that a peering with traffic has no answers while the mesh says that the
-// way is good, and ask it to take another next hop.
+// see that a peering with traffic has no answers while the mesh says that there
+// is a way, and ask it to take another next hop. How good it calls the way says
+// nothing: after a start, and over several hops, a good one has a low metric.
 const (
-	greyTime   = 1200 * time.Millisecond // sent, and no answer: asked for another way
-	greyMetric = 64                      // of a way that should bring answers
-	greyPause  = 2 * time.Second         // before the same is asked again; doubled each time
-	greyMost   = 5                       // doublings: at most once in 64 s
-	greyGood   = 30 * time.Second        // answers for so long: the next time begins at greyPause
+	greyTime  = 1200 * time.Millisecond // sent, and no answer: asked for another way
+	greyPause = 2 * time.Second         // before the same is asked again; doubled each time
+	greyMost  = 5                       // doublings: at most once in 64 s
+	greyGood  = 30 * time.Second        // answers for so long: the next time begins at greyPause
 )
 
 // avoidance is what was asked of the mesh about one node.
@@ -28,14 +28,19 @@ type avoidance struct {
 // silent is for how long something was sent and nothing came back.
 func (n *Node) greyHole(now mono.Time, e *meshNode, p *Peer, silent time.Duration, out *Out) {
 	a := &e.avoid
+	if silent < greyTime {
+		return // answers may be under way
+	}
 	a.good = 0
-	if silent < greyTime || now < a.next || int(e.now().Metric) < greyMetric || n.unneeded(now, p) {
+	if now < a.next || e.now().Metric == 0 || n.unneeded(now, p) {
 		return
 	}
 	a.next = now.Add(greyPause << a.times)
 	a.times = min(a.times+1, greyMost)
 	out.Asks = append(out.Asks, Ask{Kind: AskAvoid, MAC: e.now().MAC})
-	p.lastPing = now.Add(tickShort - answerTime) // so the other way is tried at once
+	// so that the other way is tried at once, and not before it is taken
+	p.lastPing = now.Add(tickShort - answerTime)
+	p.nextRenew = max(p.nextRenew, now.Add(tickShort))
 }
 
 // answers notes that a node answers.
