@@ -25,7 +25,7 @@ HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cp
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest interop fuzz bench bench-mesh size cross reproducible check-cross packages deb check-packages demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest interop fuzz bench bench-mesh size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -80,7 +80,7 @@ reproducible: cross packages ## build all again from a copy elsewhere, and compa
 check-cross: cross ## the programs, and unit tests, on emulated CPUs of routers; ARGS=-short: programs only
 	@$(SUDO) hw/needs.sh qemu-mips
 	@hw/cross/check.sh $(ARGS) $(OUT)/cross
-packages: cross ## .ipk and .apk with signed indexes into dist/; ZOPFLI=1: 6 % smaller, slowly
+packages: cross luci-tree ## .ipk and .apk with signed indexes into dist/; ZOPFLI=1: 6 % smaller, slowly
 	@rm -rf $(DIST)/opkg $(DIST)/apk
 	@$(if $(ZOPFLI),$(SUDO) hw/needs.sh zopfli)
 	$(MKPKG) -version $(VERSION)-r$(RELEASE)
@@ -89,9 +89,18 @@ deb: cross ## .deb into dist/deb/
 	$(MKPKG) -debian -version $(VERSION)-r$(RELEASE)
 MKPKG = cd openwrt-feed/tools && $(GO) build -o $(abspath $(OUT))/mkpkg ./cmd/mkpkg && cd ../.. && \
   $(OUT)/mkpkg -programs $(OUT)/cross -o $(DIST) -keys $(KEYS) -epoch $(EPOCH) $(if $(ZOPFLI),-zopfli)
-check-packages: ## the package writer against files of the real tools, and the scripts on a small imitation of a router
+check-packages: luci-tree ## the package writer against files of the real tools, and the scripts on a small imitation of a router
 	@$(SUDO) hw/needs.sh busybox dash
 	cd openwrt-feed/tools && test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./... && $(GO) test -exec '$(SUDO)' ./...
+luci-tree: ## what the LuCI packages hold, into .build/luci-tree
+	openwrt-feed/luci-app-meshagent/stage.sh $(OUT)/luci-tree
+check-luci: build ## the LuCI pages in a headless Chromium; LUCI_ROOT=/path: with the runtime of that LuCI; pictures go to .build/luci
+	cd openwrt-feed/luci-app-meshagent/test && test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./... && \
+	  LUCI_ROOT=$(LUCI_ROOT) MESHAGENT=$(CURDIR)/$(OUT)/meshagent LUCI_ARTEFACTS=$(CURDIR)/$(OUT)/luci $(GO) test -count=1 $(ARGS) ./...
+luci-po: ## write the texts of the LuCI pages into their template and translations
+	cd openwrt-feed/luci-app-meshagent/test && UPDATE_PO=1 $(GO) test -count=1 -run Translations .
+luci-install: ## copy the LuCI pages into a checkout of LuCI, LUCI_ROOT=/path
+	LUCI_ROOT=$(LUCI_ROOT) openwrt-feed/luci-app-meshagent/install-into-luci.sh
 demo: needs build ## five agents in namespaces, MESH=1: a mesh of nine; ARGS=--check for a test run
 	$(GO) build -o $(OUT)/demo ./hw/demo
 	$(SUDO) env MESH=$(MESH) WIFI=$(WIFI) CHAIN=$(CHAIN) SUPERNODE=$(SUPERNODE) BOX=$(BOX) SPINE=$(SPINE) $(OUT)/demo -agent $(OUT)/meshagent $(ARGS)
