@@ -95,6 +95,7 @@ check-packages: luci-tree ## the package writer against files of the real tools,
 luci-tree: ## what the LuCI packages hold, into .build/luci-tree
 	openwrt-feed/luci-app-meshagent/stage.sh $(OUT)/luci-tree
 check-luci: build ## the LuCI pages in a headless Chromium; LUCI_ROOT=/path: with the runtime of that LuCI; pictures go to .build/luci
+	@$(SUDO) hw/needs.sh chromium
 	cd openwrt-feed/luci-app-meshagent/test && test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./... && \
 	  LUCI_ROOT=$(LUCI_ROOT) MESHAGENT=$(CURDIR)/$(OUT)/meshagent LUCI_ARTEFACTS=$(CURDIR)/$(OUT)/luci $(GO) test -count=1 $(ARGS) ./...
 luci-po: ## write the texts of the LuCI pages into their template and translations
