@@ -41,6 +41,9 @@ type Verdict struct {
 	Begin bool
 	// Ask: its record should be asked for.
 	Ask bool
+	// Bad: it is taken as unsigned, but it carries a record that cannot be its
+	// own, such as a copy of somebody else's.
+	Bad bool
 	// Heard and Rival should be asked whether they are alive: the node whose OGM
 	// this is, and the one that is believed.
 	Heard, Rival *Node
@@ -55,9 +58,9 @@ func (t *Table) Check(now mono.Time, o *OGM, budget *int) Verdict {
 		return Verdict{}
 	case p == nil:
 		if o.Record != nil {
-			t.first(now, o)
+			return Verdict{Bad: !t.first(now, o)}
 		}
-		return Verdict{Ask: o.Record == nil && !slices.Contains(t.queue.failed, o.ID)}
+		return Verdict{Ask: !slices.Contains(t.queue.failed, o.ID)}
 	case !o.Has && p.trusted(now):
 		p.stripped.see(now)
 		return Verdict{Result: Stripped}
@@ -196,7 +199,7 @@ func (p *Peer) knows(id ID) bool {
 // nobody is known to have the address.
 func (t *Table) refused(now mono.Time, p *Peer, trusted bool, v Verdict) Verdict {
 	if !trusted {
-		return Verdict{Ask: v.Ask, Heard: v.Heard}
+		return Verdict{Ask: v.Ask, Heard: v.Heard, Bad: v.Result == BadRecord}
 	}
 	if v.Result == Forged || v.Result == BadRecord {
 		p.forged.see(now)
@@ -209,11 +212,15 @@ func (t *Table) restarted(now mono.Time, n *Node, r *Record) bool {
 	return r.Newer(&n.Record) || r.Boot < n.Boot && n.lowered && n.lower == r.Boot && now.Sub(n.lowerAt) < lowerTime
 }
 
-// first takes the record of an originator that is not known.
-func (t *Table) first(now mono.Time, o *OGM) {
-	if r, err := ParseRecord(o.Record); err == nil && r.MAC() == o.MAC {
-		t.queueRecord(now, classFirst, &r, o, nil)
+// first takes the record of an originator that is not known. It reports false
+// if it cannot be its own.
+func (t *Table) first(now mono.Time, o *OGM) bool {
+	r, err := ParseRecord(o.Record)
+	if err != nil || r.MAC() != o.MAC {
+		return false
 	}
+	t.queueRecord(now, classFirst, &r, o, nil)
+	return true
 }
 
 // renewal takes the next record of n, whose OGM fitted.

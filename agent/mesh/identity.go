@@ -44,6 +44,8 @@ const (
 	cloneText   = "a node signs with our own key: it was copied"
 	pendingTime = time.Minute
 	serialTime  = 100 * time.Millisecond
+	reportTime  = 10 * time.Second // between two attacks that are told
+	reportAgain = time.Minute      // the same one
 )
 
 // ident is what a mesh knows of identities. self is nil if they are off.
@@ -61,6 +63,7 @@ type ident struct {
 	signBegun mono.Time // of the first of signs
 	signing   bool
 	unsigned  bool // that was told
+	reported  report
 	clients   []identity.Client
 	contests  []contest
 }
@@ -74,6 +77,13 @@ type idSign struct {
 	by    rx             // how the challenge came
 	moved []identity.Moved
 	job   *identity.Job
+}
+
+// report is the attack that was told last. at is 0 if there was none.
+type report struct {
+	mac batman.MAC
+	why dropReason
+	at  mono.Time
 }
 
 // idOrig is what is known of an originator's identity beside the table.

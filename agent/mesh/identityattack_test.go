@@ -3,7 +3,9 @@ package mesh
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -235,6 +237,49 @@ func TestIdentityAttacks(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A copy of the victim's record under an address of nobody is counted, and says
+// nothing about who that is. Attacks are told, and the same one not again and
+// again.
+func TestIdentityCopiedRecord(t *testing.T) {
+	s := newScene(t, BatmanIV, SignOverlay)
+	copied := func(n uint32) []byte {
+		f := s.withRecord(s.last(), func([]byte) {})
+		copy(f[batman.EthLen+8:], liarMAC[:]) // the originator
+		copy(f[batman.EthLen+14:], liarMAC[:])
+		copy(f[6:12], liarMAC[:])
+		setSeqno(f, 1000+n)
+		return f
+	}
+	told := func() (list []string) {
+		for _, e := range s.o.evs {
+			if e.Kind == EventIdentity {
+				list = append(list, fmt.Sprint(e.Orig, " ", e.Text))
+			}
+		}
+		return list
+	}
+	for n := range uint32(5) {
+		s.hear(s.o, copied(n))
+		s.run(time.Second)
+	}
+	if n := s.o.m.drops[dropBadRecord]; n != 5 {
+		t.Errorf("%d of 5 counted", n)
+	}
+	if got := s.o.identity(liarMAC); strings.HasPrefix(got, "fc") {
+		t.Errorf("the liar is taken for %s", got)
+	}
+	if list := told(); len(list) != 1 || !strings.HasPrefix(list[0], liarMAC.String()) || !strings.Contains(list[0], "bad-record") {
+		t.Errorf("told: %q", list)
+	}
+	s.run(reportTime)
+	f := s.last()
+	setSeqno(f, seqnoOf(f)+5)
+	s.hear(s.o, f)
+	if list := told(); len(list) != 2 || !strings.Contains(list[1], s.v.primary().String()) || !strings.Contains(list[1], "forged") {
+		t.Errorf("told: %q", list)
 	}
 }
 

@@ -140,8 +140,13 @@ func (m *Mesh) idOGM(now mono.Time, r rx, mac batman.MAC, seqno uint32, raw, tvl
 			m.idChallenge(now, mac, v.Rival, nil, routed, out)
 		}
 	}
+	if v.Bad {
+		m.countOn(r.hi, dropBadRecord)
+		m.idReport(now, mac, dropBadRecord, out)
+	}
 	if why, refused := m.refusal(v.Result); refused {
 		m.countOn(r.hi, why)
+		m.idReport(now, mac, why, out)
 		if m.cfg.RequireSigned != SignOff {
 			if v.Ask {
 				m.idAsk(now, mac, &r, routed, out)
@@ -153,6 +158,25 @@ func (m *Mesh) idOGM(now mono.Time, r rx, mac batman.MAC, seqno uint32, raw, tvl
 		return id, false
 	}
 	return ogmID{v.Begin, v.Ask, o.Has, o.Element}, true
+}
+
+// attacks says what a refusal is evidence of.
+var attacks = map[dropReason]string{
+	dropForged:    "somebody sends OGMs in its name that are not its own (forged)",
+	dropStripped:  "somebody sends OGMs in its name without its identity (stripped)",
+	dropBadRecord: "somebody sends OGMs in its name with a record that is none, or another's (bad-record)",
+}
+
+// idReport tells of an attack: of the same one once a minute, and of all
+// together once in reportTime.
+func (m *Mesh) idReport(now mono.Time, mac batman.MAC, why dropReason, out *Out) {
+	text := attacks[why]
+	r := &m.id.reported
+	if text == "" || r.at != 0 && (now.Sub(r.at) < reportTime || r.mac == mac && r.why == why && now.Sub(r.at) < reportAgain) {
+		return
+	}
+	r.mac, r.why, r.at = mac, why, now
+	out.Events = append(out.Events, Event{Kind: EventIdentity, Orig: mac, Text: text})
 }
 
 // refusal translates a result.

@@ -234,7 +234,7 @@ func TestIdentityChainExhausted(t *testing.T) {
 		}
 		told := 0
 		for _, e := range a.evs {
-			if e.Kind == EventIdentity {
+			if e.Kind == EventIdentity && e.Orig == a.primary() {
 				told++
 			}
 		}
