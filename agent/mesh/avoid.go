@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
@@ -70,7 +71,38 @@ func (m *Mesh) localHop(now mono.Time, o *Originator) *Neighbour {
 			return d
 		}
 	}
-	return n
+	return m.stay(now, o, n)
+}
+
+// stayTime is how long packets of this node keep a next hop that is nearly as
+// good as the best one: at least stayShare quarters of it. Two ways whose
+// quality goes up and down would else take turns.
+const (
+	stayTime  = 10 * time.Second
+	stayShare = 3
+)
+
+// hop is the next hop that packets of this node take.
+type hop struct {
+	n     *Neighbour
+	since mono.Time
+}
+
+// stay returns the next hop in use if there is no good reason to leave it for
+// best.
+func (m *Mesh) stay(now mono.Time, o *Originator, best *Neighbour) *Neighbour {
+	h := &o.id.hop
+	if m.id.self == nil || m.cfg.Bonding || best == nil || best == h.n {
+		h.n = best
+		return best
+	}
+	// A route that is gone must not be kept alive by this.
+	if h.n != nil && now.Sub(h.since) < stayTime && slices.Contains(o.neighbours, h.n) && !o.avoided(now, h.n) &&
+		now.Sub(h.n.lastSeen) < 5*m.cfg.OrigInterval && 4*uint64(m.quality(h.n, 0)) >= stayShare*uint64(m.quality(best, 0)) {
+		return h.n
+	}
+	h.n, h.since = best, now
+	return best
 }
 
 // avoided reports whether n is not to be used now.

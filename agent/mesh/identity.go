@@ -97,6 +97,7 @@ type idOrig struct {
 	told      NodeChange
 	confirmed bool // the copy of its table is that of its record
 	avoid     []avoidMark
+	hop       hop
 }
 
 // NodeChange tells of a node whose identity was verified: that it can be

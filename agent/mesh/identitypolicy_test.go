@@ -412,3 +412,51 @@ func TestIdentityStockRelayForged(t *testing.T) {
 		}
 	}
 }
+
+// The losses of two ways change places every 3 s: packets of this node change
+// their next hop once in 10 s at most, though the best way changes oftener.
+func TestStayWithSwappingLoss(t *testing.T) {
+	more := 0
+	for seed := uint64(80); seed < 84; seed++ {
+		w := newWorld(t, seed)
+		w.jobTime = 20 * time.Millisecond
+		set := func(c *Config) { c.OrigInterval = 200 * time.Millisecond }
+		a, g, h, b := w.signed("a", set), w.signed("g", set), w.signed("h", set), w.signed("b", set)
+		lay := func(lossG, lossH int) {
+			for i, x := range []*wnode{g, h} {
+				loss := []int{lossG, lossH}[i]
+				w.link(a, 0, x, 0, loss)
+				w.link(x, 0, b, 0, loss)
+			}
+		}
+		lay(5, 40)
+		w.run(20 * time.Second)
+		o := a.m.originator(b.primary())
+		var last, lastBest *Neighbour
+		changes, best := 0, 0
+		for step := range 60 * 20 { // a minute
+			if step%60 == 0 {
+				lay(5+35*(step/60%2), 40-35*(step/60%2))
+			}
+			w.run(50 * time.Millisecond)
+			n, top := a.m.localHop(w.now, o), a.m.nextHop(o, nil)
+			if n != last && last != nil {
+				changes++
+			}
+			if top != lastBest && lastBest != nil {
+				best++
+			}
+			last, lastBest = n, top
+		}
+		t.Logf("seed %d: %d changes, of the best way %d", seed, changes, best)
+		if changes > 6 {
+			t.Errorf("seed %d: %d changes in a minute", seed, changes)
+		}
+		if best > changes {
+			more++
+		}
+	}
+	if more == 0 {
+		t.Error("the best way never changed oftener: nothing was shown")
+	}
+}
