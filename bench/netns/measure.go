@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -77,7 +76,7 @@ func measure(k kind, o options) (res result, err error) {
 		loaded <- ms
 	}()
 	before := cpu(daemons)
-	tcp, err := iperf(ctx, a, to, o.secs)
+	tcp, err := a.Iperf(ctx, to, o.secs)
 	if err != nil {
 		return res, err
 	}
@@ -86,7 +85,7 @@ func measure(k kind, o options) (res result, err error) {
 	res.v[rttLoad] = <-loaded
 
 	before = cpu(daemons)
-	udp, err := iperf(ctx, a, to, o.secs, "-u", "-b", "0", "-l", strconv.Itoa(udpPayload))
+	udp, err := a.Iperf(ctx, to, o.secs, "-u", "-b", "0", "-l", strconv.Itoa(udpPayload))
 	if err != nil {
 		return res, err
 	}
@@ -131,33 +130,6 @@ func rtt(ctx context.Context, from *rig.Node, to string, count int) (float64, er
 	}
 	slices.Sort(p.RTT)
 	return float64(p.RTT[len(p.RTT)/2].Microseconds()) / 1e3, nil
-}
-
-// report is what we read of iperf3 -J.
-type report struct {
-	Error string
-	End   struct {
-		Received struct {
-			Bits  float64 `json:"bits_per_second"`
-			Bytes float64
-		} `json:"sum_received"`
-		Sum struct {
-			Packets float64
-			Lost    float64 `json:"lost_packets"`
-		}
-	}
-}
-
-// iperf runs one test from a node to a server.
-func iperf(ctx context.Context, from *rig.Node, to string, secs int, args ...string) (rep report, err error) {
-	out, err := from.Run(ctx, append([]string{"iperf3", "-J", "-c", to, "-t", strconv.Itoa(secs)}, args...)...)
-	if jerr := json.Unmarshal([]byte(out), &rep); jerr == nil && rep.Error != "" {
-		return rep, fmt.Errorf("iperf3: %s", rep.Error)
-	}
-	if err != nil {
-		return rep, fmt.Errorf("%w: %s", err, strings.TrimSpace(out))
-	}
-	return rep, nil
 }
 
 // table renders the medians, one kind a line.

@@ -39,6 +39,7 @@ type Radio struct {
 	dev  *os.File
 	mac  [6]byte
 	sent RadioStats
+	deaf func(frame []byte) bool
 }
 
 // RadioStats counts what a radio has sent: frames with their Ethernet header,
@@ -138,6 +139,19 @@ func (a *Air) link(from, to *Radio) *airLink {
 	return l
 }
 
+// Refuse keeps frames for which f returns true from a radio, whoever sends
+// them; they count as cut. f must not keep the frame and must not call the
+// air. nil ends it. So a station is made that floods broadcasts and swallows
+// what it is given to forward: see Unicast.
+func (a *Air) Refuse(r *Radio, f func(frame []byte) bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r.deaf = f
+}
+
+// Unicast reports whether an Ethernet frame is for one station.
+func Unicast(frame []byte) bool { return frame[0]&1 == 0 }
+
 // Loss returns the loss of one direction, and false if there is no link or it
 // is cut.
 func (a *Air) Loss(from, to *Radio) (loss float64, ok bool) {
@@ -217,7 +231,15 @@ func (a *Air) carry(from *Radio, frame []byte, heard []*Radio) []*Radio {
 			continue
 		}
 		l := a.links[[2]int{from.Index, d.Index}]
-		if l != nil && l.passes(a.seed, from.Index, d.Index, group) {
+		if l == nil {
+			continue
+		}
+		if d.deaf != nil && d.deaf(frame) {
+			l.stats.In++
+			l.stats.Cut++
+			continue
+		}
+		if l.passes(a.seed, from.Index, d.Index, group) {
 			heard = append(heard, d)
 		}
 	}

@@ -92,6 +92,8 @@ type BatOriginator struct {
 	Next     string `json:"neigh_address"`
 	TQ       int    `json:"tq"`
 	HardIf   string `json:"hard_ifname"`
+	// Identity is ours: the overlay address, or a word for why there is none.
+	Identity string `json:"identity"`
 }
 
 // BatGlobal is a line of "meshagent bat tg --json", with batctl's keys.

@@ -13,10 +13,12 @@ var packages = map[string]string{
 	"ping":   "iputils-ping",
 	"iperf3": "iperf3",
 	"nft":    "nftables",
+	"ssh":    "openssh-client",
+	"sshd":   "openssh-server",
 }
 
 // Need returns an error that says what this machine lacks for a rig that uses
-// the tools (ip, ping, iperf3, nft; ip is always asked for): the privilege,
+// the tools (ip, ping, iperf3, nft, ssh, sshd; ip is always asked for): the privilege,
 // the TUN device, or the packages to install. nil means that New will work.
 func Need(tools ...string) error {
 	var lacks, install []string

@@ -106,7 +106,7 @@ type PingGap struct {
 // PingWhile starts a ping of count packets in the background; Result waits for
 // its end. A gap is measured to within interval.
 func (n *Node) PingWhile(addr string, count int, interval time.Duration) *PingGap {
-	ctx, stop := context.WithTimeout(context.Background(), time.Duration(count)*interval+10*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), time.Duration(count)*interval*3/2+10*time.Second)
 	g := &PingGap{res: make(chan PingResult, 1), stop: stop}
 	go func() {
 		var res PingResult

@@ -48,6 +48,7 @@ type Rig struct {
 	procs   []*Proc
 	closers []func()
 	hosts   []string // files below /etc/netns
+	islands int
 }
 
 var (

@@ -26,10 +26,19 @@ func meshMAC(i, side int) string { return fmt.Sprintf("02:ba:00:00:%02x:%02x", i
 func meshIP(i int) string  { return fmt.Sprintf("10.7.0.%d", i+1) }
 func meshIP6(i int) string { return fmt.Sprintf("fd00:7::%d", i+1) }
 
-// meshLine joins agents to   n0 ──veth── n1 ──veth── n2 …   and starts them.
-// The primary interface of the first is "right", of the others "left".
+// meshLine makes meshNodes, starts them and gives them addresses.
 func (n *net) meshLine(count int, options ...string) []*rig.Host {
-	var hosts []*rig.Host
+	hosts := n.meshNodes(count, options...)
+	startAll(hosts...)
+	for i, h := range hosts {
+		addMeshAddrs(n.t, h, i)
+	}
+	return hosts
+}
+
+// meshNodes joins agents to   n0 ──veth── n1 ──veth── n2 …   without overlay.
+// The primary interface of the first is "right", of the others "left".
+func (n *net) meshNodes(count int, options ...string) (hosts []*rig.Host) {
 	for i := range count {
 		h := n.agent(fmt.Sprintf("m%d", i))
 		h.Spec.NoTUN = true
@@ -41,10 +50,6 @@ func (n *net) meshLine(count int, options ...string) []*rig.Host {
 			h.Spec.Mesh.HardIfs = append(h.Spec.Mesh.HardIfs, "left")
 		}
 		hosts = append(hosts, h)
-	}
-	startAll(hosts...)
-	for i, h := range hosts {
-		addMeshAddrs(n.t, h, i)
 	}
 	return hosts
 }

@@ -17,50 +17,34 @@ import (
 
 // rawSocket is a packet socket for whole frames, tags included.
 type rawSocket struct {
-	t  *testing.T
-	fd int
+	t   *testing.T
+	raw *rig.Raw
 }
 
 // openRaw opens a socket for all EtherTypes on a device of a namespace.
 func openRaw(t *testing.T, n *rig.Node, dev string) *rawSocket {
 	t.Helper()
-	s := &rawSocket{t: t, fd: -1}
-	if err := n.Do(func() error {
-		ifi, err := stdnet.InterfaceByName(dev)
-		if err != nil {
-			return err
-		}
-		proto := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8)
-		if s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(proto)); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(s.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
-			return err
-		}
-		return unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: proto, Ifindex: ifi.Index})
-	}); err != nil {
+	raw, err := n.Raw(dev)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(s.fd) })
-	return s
+	t.Cleanup(raw.Close)
+	return &rawSocket{t, raw}
 }
 
 // send sends a frame.
 func (s *rawSocket) send(frame []byte) {
 	s.t.Helper()
-	if _, err := unix.Write(s.fd, frame); err != nil {
+	if err := s.raw.Send(frame); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
 // expect reports whether a frame arrives within d.
 func (s *rawSocket) expect(frame []byte, d time.Duration) bool {
-	buf, oob := make([]byte, 4096), make([]byte, 256)
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		left := unix.NsecToTimeval(max(time.Until(end), time.Millisecond).Nanoseconds())
-		_ = unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &left)
-		n, m, _, _, err := unix.Recvmsg(s.fd, buf, oob, 0)
-		if err == nil && bytes.Equal(retag(buf[:n], oob[:m]), frame) {
+		got, oob, err := s.raw.Receive(time.Until(end))
+		if err == nil && bytes.Equal(retag(got, oob), frame) {
 			return true
 		}
 	}
