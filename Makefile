@@ -25,13 +25,13 @@ HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cp
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest interop fuzz bench bench-mesh size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest interop fuzz bench bench-mesh bench-join size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 needs: ## install the Debian packages that tests and demo use, where missing
-	@$(SUDO) hw/needs.sh gcc ip ping iperf3 nft setpriv
+	@$(SUDO) hw/needs.sh gcc ip ping iperf3 nft setpriv ssh sshd
 build: ## build meshagent for this machine into .build/
 	$(GO) build -trimpath -o $(OUT)/meshagent ./agent/cmd/meshagent
 check: fmt vet lint arch ## all that looks at the sources without running them
@@ -52,11 +52,12 @@ unit: ## unit tests with the race detector
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 test: needs check unit check-packages netns ## everything that must pass before a change goes in
 	$(MAKE) --no-print-directory demo ARGS=--check
+	$(MAKE) --no-print-directory demo SPINE=1 ARGS=--check
 	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE)' $(NETNS)
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent
-	@$(SUDO) hw/needs.sh ip bridge tc ping nft dash xz zstd batctl busybox qemu-system-x86_64
+	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64
 	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
 	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -v $(ARGS) ./hw/guest
 # Without a bound on minimising, a slow target spends all of FUZZTIME on its first find.
@@ -69,6 +70,8 @@ bench: needs build ## ns and allocations per packet, then throughput between nam
 bench-mesh: build ## the mesh beside batman-adv, batmand and babeld on the same air (half an hour)
 	@$(SUDO) hw/needs.sh ip bridge batmand babeld xz zstd batctl busybox qemu-system-x86_64
 	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-mesh ./bench/mesh && $(SUDO) $(OUT)/bench-mesh -agent $(OUT)/meshagent $(ARGS)
+bench-join: needs build ## identities and the overlay over the mesh: bytes, delays, throughput (a quarter of an hour)
+	$(GO) build -o $(OUT)/bench-join ./bench/join && $(SUDO) env CJDROUTE=$(CJDROUTE) $(OUT)/bench-join -agent $(OUT)/meshagent $(ARGS)
 cross: $(CROSS:%=$(OUT)/cross/meshagent-linux-%) ## static programs for routers into .build/cross/
 $(OUT)/cross/meshagent-linux-%: FORCE
 	GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \
@@ -102,7 +105,7 @@ luci-po: ## write the texts of the LuCI pages into their template and translatio
 	cd openwrt-feed/luci-app-meshagent/test && UPDATE_PO=1 $(GO) test -count=1 -run Translations .
 luci-install: ## copy the LuCI pages into a checkout of LuCI, LUCI_ROOT=/path
 	LUCI_ROOT=$(LUCI_ROOT) openwrt-feed/luci-app-meshagent/install-into-luci.sh
-demo: needs build ## five agents in namespaces, MESH=1: a mesh of nine; ARGS=--check for a test run
+demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, MESH=1: a mesh of nine; ARGS=--check for a test run
 	$(GO) build -o $(OUT)/demo ./hw/demo
 	$(SUDO) env MESH=$(MESH) WIFI=$(WIFI) CHAIN=$(CHAIN) SUPERNODE=$(SUPERNODE) BOX=$(BOX) SPINE=$(SPINE) $(OUT)/demo -agent $(OUT)/meshagent $(ARGS)
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests

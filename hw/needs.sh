@@ -3,7 +3,7 @@
 # Usage: needs.sh COMMAND…
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-declare -A package=([ip]=iproute2 [bridge]=iproute2 [tc]=iproute2 [ping]=iputils-ping [nft]=nftables [gcc]="gcc libc6-dev"
+declare -A package=([ip]=iproute2 [bridge]=iproute2 [tc]=iproute2 [ping]=iputils-ping [nft]=nftables [ssh]=openssh-client [sshd]=openssh-server [gcc]="gcc libc6-dev"
 	[xz]=xz-utils [busybox]=busybox-static [qemu-system-x86_64]=qemu-system-x86 [qemu-mips]=qemu-user [qemu-arm]=qemu-user [setpriv]=util-linux)
 missing=()
 for c in "$@"; do

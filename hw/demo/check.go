@@ -17,9 +17,16 @@ const limit = 50 * time.Second
 const (
 	pings = 10
 	tries = 3
-	// abreast is how many pairs ping at the same time.
-	abreast = 5
 )
+
+// plan bounds a check.
+type plan struct {
+	limit   time.Duration
+	abreast int // how many pairs ping at the same time
+}
+
+// spinePlan is for the five agents of the spine.
+var spinePlan = plan{limit: limit, abreast: 5}
 
 // pair is one ordered pair and what became of its pings.
 type pair struct {
@@ -50,13 +57,13 @@ func orderedPairs(hosts []*rig.Host) (pairs []pair) {
 }
 
 // checkPairs pings every ordered pair, prints the result and returns the exit
-// status.
-func checkPairs(hosts []*rig.Host) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+// status. also, if not nil, is one more thing that has to be right.
+func checkPairs(hosts []*rig.Host, p plan, also func() error) (status int) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.limit)
 	defer cancel()
 	pairs := orderedPairs(hosts)
-	settle(ctx, pairs)
-	slots := make(chan struct{}, abreast)
+	settle(ctx, pairs, p.limit/3)
+	slots := make(chan struct{}, p.abreast)
 	var wg sync.WaitGroup
 	for i := range pairs {
 		slots <- struct{}{}
@@ -74,6 +81,12 @@ func checkPairs(hosts []*rig.Host) (status int) {
 			fmt.Printf("   failed in %d tries: %v\n", p.tries, p.why())
 		}
 	}
+	if also != nil && len(failed) == 0 {
+		if err := also(); err != nil {
+			fmt.Println("demo: failed:", err)
+			return 1
+		}
+	}
 	if len(failed) == 0 {
 		fmt.Println("demo: ok")
 		return 0
@@ -87,10 +100,10 @@ func checkPairs(hosts []*rig.Host) (status int) {
 	return 1
 }
 
-// settle waits until one ping of each pair came back, for a third of the time
-// at most: a network that has just started is still looking for its paths.
-func settle(ctx context.Context, pairs []pair) {
-	ctx, cancel := context.WithTimeout(ctx, limit/3)
+// settle waits until one ping of each pair came back, at most d: a network that
+// has just started is still looking for its paths.
+func settle(ctx context.Context, pairs []pair, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for _, p := range pairs {
 		for ctx.Err() == nil {

@@ -1,5 +1,28 @@
-// Command demo starts five agents on this host, each in a network namespace of
-// its own, and lets you watch them find each other and ping:
+// Command demo starts agents on this host, each in a network namespace of its
+// own, and lets you watch them find each other and ping:
+//
+//	n1 ──── n2 ──── s1 ──── n3             n10 ─── n11
+//	│       │               │              │       │
+//	n4 ──── n5              n6 ════udp════ n12 ─── n13
+//	│       │               │
+//	n7 ──── n8 ──── s2 ──── n9
+//
+// Two islands of agents, each with one radio; the links lose frames. Nobody on
+// them has configured a peer. s1 and s2 relay the mesh and know nothing of
+// identities and of the overlay, as stock nodes do; they hold the only way
+// between two halves of the first island. n6 dials n12 over UDP: the only
+// peering that is configured.
+//
+//	demo [-agent meshagent] [--check]
+//
+// Without --check it runs until it is interrupted, shows a table of addresses,
+// identities, peers and pings, and says what to try. With --check it pings
+// every ordered pair of agents over the overlay, prints one line for each, and
+// ends with "demo: ok" and status 0, or says what failed and ends with status
+// 1; in 240 seconds at most. Either way it leaves nothing behind.
+//
+// With SPINE=1 in the environment it shows the overlay without a mesh, five
+// agents; with --check in a minute at most:
 //
 //	n1 ──udp── n2 ──udp── n3 ──┬── n4
 //	                           └── n5     n3, n4, n5: one Ethernet segment
@@ -7,15 +30,7 @@
 // n1 dials n2, and n2 dials n3, over UDP; n3, n4 and n5 find each other by
 // Ethernet beacons. Nothing else is configured.
 //
-//	demo [-agent meshagent] [--check]
-//
-// Without --check it runs until it is interrupted, shows a table of peers and
-// pings, and says what to try. With --check it pings every ordered pair over
-// the overlay, prints one line for each, and ends with "demo: ok" and status 0,
-// or says what failed and ends with status 1. Either way it takes at most a
-// minute to know, and leaves nothing behind.
-//
-// With MESH=1 in the environment it shows a mesh instead: nine agents on one
+// With MESH=1 it shows the mesh without the overlay: nine agents on one
 // air (see rig.Air), whose links lose frames, each direction its own share, and
 // two phones behind bridges at opposite corners that ping each other while
 // links are cut and restored and one of them moves. With --check it proves that
@@ -23,5 +38,5 @@
 // that a phone is found again after it moved; in 180 seconds at most.
 //
 // The environment variables WIFI, CHAIN, SUPERNODE and BOX choose demos of
-// later versions; SPINE, or nothing, chooses the first one.
+// later versions.
 package main

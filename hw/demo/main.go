@@ -35,16 +35,16 @@ func fatal(err error) {
 // The value 0 is as good as none.
 func chosen() error {
 	for _, name := range []string{"WIFI", "CHAIN", "SUPERNODE", "BOX"} {
-		if v := os.Getenv(name); v != "" && v != "0" {
-			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with SPINE=1 (or nothing) and MESH=1", name, v)
+		if asked(name) {
+			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with nothing, SPINE=1 and MESH=1", name, os.Getenv(name))
 		}
 	}
 	return nil
 }
 
-// meshChosen reports whether the environment asks for the mesh demo.
-func meshChosen() bool {
-	v := os.Getenv("MESH")
+// asked reports whether the environment asks for a demo.
+func asked(name string) bool {
+	v := os.Getenv(name)
 	return v != "" && v != "0"
 }
 
@@ -58,19 +58,32 @@ func run(bin string, check bool) (status int) {
 	}})
 	defer r.Close()
 	r.CloseOnSignal()
-	if meshChosen() {
+	switch {
+	case asked("MESH"):
 		m := newMesh(r, bin)
 		if check {
 			return checkMesh(m)
 		}
 		runMesh(m)
+	case asked("SPINE"):
+		return showSpine(r, bin, check)
 	}
+	d := newIslands(r, bin)
+	if check {
+		return checkIslands(d)
+	}
+	runIslands(d)
+	return 0
+}
+
+// showSpine shows or checks the five agents.
+func showSpine(r *rig.Rig, bin string, check bool) (status int) {
 	hosts := spine(r, bin)
 	for _, h := range hosts {
 		h.Start()
 	}
 	if check {
-		return checkPairs(hosts)
+		return checkPairs(hosts, spinePlan, nil)
 	}
 	for _, h := range hosts {
 		h.WaitUp(limit)

@@ -114,7 +114,7 @@ func (s *screen) draw() {
 	}
 	fmt.Fprintf(&b, "up %v\n%-4s %-40s peers\n", time.Since(s.start).Round(time.Second), "node", "address")
 	for _, h := range s.hosts {
-		fmt.Fprintf(&b, "%-4s %-40s %s\n", h.Node.Name, h.IP(), s.peers(h))
+		fmt.Fprintf(&b, "%-4s %-40s %s\n", h.Node.Name, h.IP(), peerNames(s.hosts, h))
 	}
 	b.WriteString("\nping, ms  to")
 	for _, h := range s.hosts {
@@ -142,8 +142,8 @@ func (s *screen) draw() {
 	fmt.Print(text)
 }
 
-// peers names a node's established neighbours.
-func (s *screen) peers(h *rig.Host) string {
+// peerNames names a host's established neighbours, by those of all hosts.
+func peerNames(hosts []*rig.Host, h *rig.Host) string {
 	list, err := h.Peers()
 	if err != nil {
 		return "(" + err.Error() + ")"
@@ -151,7 +151,7 @@ func (s *screen) peers(h *rig.Host) string {
 	var names []string
 	for _, p := range list {
 		name := "?"
-		for _, o := range s.hosts {
+		for _, o := range hosts {
 			if o.ID.Key.String() == p.Key {
 				name = o.Node.Name
 			}
