@@ -4,6 +4,7 @@ package guest
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -108,21 +109,29 @@ func chainAKA(w *world, algo string) {
 // uncut and without checksum until a device makes it do better.
 func (w *world) download(to, from node, ip string) {
 	w.Helper()
-	const bytes = 4 << 20
+	if rate, ok := w.transfer(to, from, net.JoinHostPort(ip, "5001"), 4<<20); ok {
+		w.note("TCP %s to %s %s Mbit/s", short(from), short(to), rate)
+	}
+}
+
+// transfer carries a file of so many bytes over TCP, compares them and returns
+// the rate in Mbit/s.
+func (w *world) transfer(to, from node, addr string, bytes int) (rate string, ok bool) {
+	w.Helper()
 	serve := make(chan error, 1)
 	go func() {
-		out, err := from.sh(fmt.Sprintf("%s %s serve %s:5001 %d", toolOf(from), toolArg, ip, bytes))
+		out, err := from.sh(fmt.Sprintf("%s %s serve '%s' %d", toolOf(from), toolArg, addr, bytes))
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
 		}
 		serve <- err
 	}()
-	out, err := to.sh(fmt.Sprintf("%s %s fetch %s:5001 %d", toolOf(to), toolArg, ip, bytes))
+	out, err := to.sh(fmt.Sprintf("%s %s fetch '%s' %d", toolOf(to), toolArg, addr, bytes))
 	if served := <-serve; err != nil || served != nil {
 		w.Errorf("a file over TCP from %s to %s: %v: %s; %v", from.label(), to.label(), err, out, served)
-		return
+		return "", false
 	}
-	w.note("TCP %s to %s %s Mbit/s", short(from), short(to), strings.TrimSpace(out))
+	return strings.TrimSpace(out), true
 }
 
 // toolOf is this program where the node runs.

@@ -22,7 +22,7 @@ func pattern(b []byte, offset int) {
 
 // serveFile sends n bytes over TCP to the first who asks.
 func serveFile(addr string, n int) error {
-	l, err := net.Listen("tcp4", addr)
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func fetchFile(addr string, n int) error {
 	var err error
 	end := time.Now().Add(10 * time.Second)
 	for {
-		if c, err = net.DialTimeout("tcp4", addr, 3*time.Second); err == nil {
+		if c, err = net.DialTimeout("tcp", addr, 3*time.Second); err == nil {
 			break
 		}
 		if time.Now().After(end) {

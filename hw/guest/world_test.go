@@ -109,6 +109,7 @@ type agentConfig struct {
 	IPs      []string // of bat0, or of br0 with a Client; CIDR form
 	Options  []string // of the section mesh
 	Override []int    // throughput of the hard interfaces, kbit/s
+	Overlay  bool     // with the TUN device, so that programs use the overlay
 }
 
 // program is the agent under test.
@@ -146,7 +147,7 @@ func (w *world) agent(name string, c agentConfig, lans ...*LAN) *agent {
 	if !c.BLA {
 		m.Options = append([]string{"bridge_loop_avoidance", "0"}, m.Options...)
 	}
-	a.Spec = rig.Spec{NoTUN: true, LogLevel: "debug", Mesh: m}
+	a.Spec = rig.Spec{NoTUN: !c.Overlay, LogLevel: "debug", Mesh: m}
 	for i := range lans {
 		hardif := fmt.Sprintf("config hardif 'hw%d'\n\toption device 'hw%d'\n\toption mesh 'bat0'", i, i)
 		if i < len(c.Override) {
