@@ -14,11 +14,12 @@ import (
 // Identity is the type of the container that holds a signed identity, and its
 // layout: docs/protocol/identity.md.
 const (
-	Identity  batman.TVLVType = 0xc6
-	flagAt                    = 1 // its lowest bit: a record follows
-	idAt                      = 2
-	elementAt                 = 8
-	RecordAt                  = 24
+	Identity = batman.TVLVType(0xc6)
+
+	flagAt    = 1 // its lowest bit: a record follows
+	idAt      = 2
+	elementAt = 8
+	RecordAt  = 24
 )
 
 // OGM is an originator message with its containers.
