@@ -132,9 +132,10 @@ func measureFirst(o options) error {
 	}
 	time.Sleep(o.settle)
 	var took []time.Duration
-	for range o.starts {
+	for k := range o.starts {
 		// somebody new: another key, another MAC, nothing left of the last one
 		corner.ID = rig.NewIdentity()
+		corner.Node.IP("link", "set", "wlan0", "address", fmt.Sprintf("02:1e:00:00:00:%02x", k+1))
 		for _, dev := range []string{"mesh0", "bat0"} {
 			_, _ = corner.Node.Run(context.Background(), "ip", "link", "del", dev)
 		}
