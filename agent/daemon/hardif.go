@@ -107,7 +107,7 @@ func (m *meshRun) usable(h *hardIf, dev kernel.Interface, devs kernel.Links) err
 	switch {
 	case dev.Name == "":
 		return fmt.Errorf("device %s does not exist", name)
-	case devs.IsOwn(name, m.cfg.Name, m.d.tunName()):
+	case devs.IsOwn(name, m.d.ownDevices()...):
 		return fmt.Errorf("device %s is our own, or a bridge or VLAN that contains it", name)
 	case !dev.Ethernet || dev.Loopback:
 		return fmt.Errorf("device %s is not an Ethernet device", name)

@@ -91,6 +91,12 @@ func (l *links) want(ctx context.Context, cfg *config.Config, devs kernel.Links)
 	}
 }
 
+// ownDevices names the devices that are the agent's own. No link lies on them:
+// it would run through the overlay or the mesh that it is to carry.
+func (d *Daemon) ownDevices() []string {
+	return []string{d.tunName(), d.mesh.cfg.Name, d.cfg.Mesh.Name}
+}
+
 // ethDevices lists the devices that an eth section means.
 func (l *links) ethDevices(e config.Eth, devs kernel.Links) []string {
 	if e.Device != config.DeviceAll {
@@ -98,7 +104,7 @@ func (l *links) ethDevices(e config.Eth, devs kernel.Links) []string {
 	}
 	var all []string
 	for _, i := range devs {
-		if i.Ethernet && !i.Loopback && i.Master == 0 && !devs.IsOwn(i.Name, l.d.tunName()) {
+		if i.Ethernet && !i.Loopback && i.Master == 0 && !devs.IsOwn(i.Name, l.d.ownDevices()...) {
 			all = append(all, i.Name)
 		}
 	}
@@ -277,8 +283,8 @@ func (l *links) openEth(s *socket, devs kernel.Links) error {
 	switch {
 	case !ok:
 		return fmt.Errorf("device %s does not exist", s.eth.Device)
-	case devs.IsOwn(s.eth.Device, l.d.tunName()):
-		return fmt.Errorf("device %s is our own TUN device or a bridge that contains it: it cannot be a link", s.eth.Device)
+	case devs.IsOwn(s.eth.Device, l.d.ownDevices()...):
+		return fmt.Errorf("device %s is our own TUN or mesh device, or a bridge or VLAN that contains it: it cannot be a link", s.eth.Device)
 	case !dev.Ethernet:
 		return fmt.Errorf("device %s is not an Ethernet device", s.eth.Device)
 	case !dev.Up:
@@ -312,7 +318,7 @@ func (l *links) linkConfig(s *socket, devs kernel.Links) node.LinkConfig {
 	if s.bconn != nil {
 		c.Beacon = node.BeaconState(s.udp.Beacon)
 		c.BeaconLink = s.beacon
-		c.BeaconTo = beaconTargets(s.udp, devs, l.d.tunName())
+		c.BeaconTo = beaconTargets(s.udp, devs, l.d.ownDevices())
 	}
 	return c
 }
@@ -334,8 +340,10 @@ func udpMTU(bind netip.Addr, devs kernel.Links) int {
 	return min(most-ip6UDPHeader, pkt.MaxMTU)
 }
 
-// beaconTargets lists the broadcast addresses to which beacons go.
-func beaconTargets(u config.UDP, devs kernel.Links, tun string) []pkt.Addr {
+// beaconTargets lists the broadcast addresses to which beacons go. All devices
+// are those through which no own device is reached: nodes of one mesh have a
+// link to each other, and need no peering of each with each beside it.
+func beaconTargets(u config.UDP, devs kernel.Links, own []string) []pkt.Addr {
 	var to []pkt.Addr
 	add := func(a netip.Addr) {
 		t := pkt.UDPAddr(netip.AddrPortFrom(a, u.BeaconPort), 0)
@@ -349,7 +357,10 @@ func beaconTargets(u config.UDP, devs kernel.Links, tun string) []pkt.Addr {
 			continue
 		}
 		for _, i := range devs {
-			if !i.Up || i.Loopback || i.Name == tun || d != config.DeviceAll && d != i.Name || u.Device != "" && u.Device != i.Name {
+			if !i.Up || i.Loopback || u.Device != "" && u.Device != i.Name {
+				continue
+			}
+			if d != i.Name && (d != config.DeviceAll || devs.IsOwn(i.Name, own...)) {
 				continue
 			}
 			for _, a := range i.Addrs {

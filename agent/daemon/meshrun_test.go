@@ -37,8 +37,8 @@ func TestMeshMTU(t *testing.T) {
 }
 
 func TestUsableHardIf(t *testing.T) {
-	d := &Daemon{}
-	m := &meshRun{d: d, cfg: config.Mesh{Name: "bat0"}}
+	d := &Daemon{cfg: config.Config{Mesh: config.Mesh{Name: "bat0"}}}
+	m := &meshRun{d: d}
 	devs := kernel.Links{
 		{Name: "lo", Index: 1, Loopback: true, Up: true},
 		{Name: "eth0", Index: 2, Ethernet: true, Up: true},
