@@ -9,6 +9,7 @@ import (
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/config"
 )
 
 // InviteList is the answer of invite.list.
@@ -110,6 +111,11 @@ func addCommunityMethods(r *Registry, b Backend) {
 			o := community.InviteOptions{
 				Role: community.RoleMember, Uses: uint8(a.Int("uses")), Life: a.Int("life_s"), //nolint:gosec // checked against Max
 				Address: a.String("address"), Stock: a.Bool("stock"), Note: a.String("note"),
+			}
+			if o.Address != "" {
+				if e, err := config.ParseEndpoint(o.Address); err != nil || e.IsMAC() {
+					return nil, Errorf(CodeBadArgument, "invite: argument 'address': expected the host:port at which this node is dialled from outside, not in fc00::/8, found '%s'", clip(o.Address))
+				}
 			}
 			switch role := a.String("role"); role {
 			case "", "member":

@@ -107,6 +107,8 @@ func TestCommunityMethods(t *testing.T) {
 		{"community.apply", map[string]any{"object": "xy"}, "argument 'object': expected hexadecimal digits"},
 		{"community.revoke", map[string]any{"selector": "x", "reason": "y"}, "argument 'reason': expected one of none, lost, left, misuse, double-use, found 'y'"},
 		{"invite", map[string]any{"role": "king"}, "invite: argument 'role': expected member or admin, found 'king'"},
+		{"invite", map[string]any{"address": "foo"}, "invite: argument 'address': expected the host:port at which this node is dialled from outside, not in fc00::/8, found 'foo'"},
+		{"invite", map[string]any{"address": "[fc00::1]:9"}, "invite: argument 'address': expected the host:port at which this node is dialled from outside, not in fc00::/8, found '[fc00::1]:9'"},
 		{"invite", map[string]any{"uses": 256}, "invite: argument 'uses': expected a number from 1 to 255, found 256"},
 		{"join", map[string]any{"token": "mesh1:"}, "the token is cut off: 6 characters cannot be all of it"},
 	} {

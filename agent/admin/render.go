@@ -70,7 +70,7 @@ func busLine(b node.BusStatus) string {
 func writeLinks(w io.Writer, links []node.LinkStatus) error {
 	fmt.Fprintln(w)
 	if len(links) == 0 {
-		_, err := fmt.Fprintln(w, "no links: add a section 'udp' or 'eth' to the configuration")
+		_, err := fmt.Fprintln(w, "no links: add a section 'udp', 'eth' or 'mesh' to the configuration")
 		return err
 	}
 	t := newTable(w)
@@ -85,7 +85,7 @@ func writeLinks(w io.Writer, links []node.LinkStatus) error {
 // WritePeers prints a table of direct neighbours.
 func WritePeers(w io.Writer, peers []node.PeerStatus) error {
 	if len(peers) == 0 {
-		_, err := fmt.Fprintln(w, "no peers: add one with meshagent peer add ADDRESS KEY --password SECRET, or turn on beacons")
+		_, err := fmt.Fprintln(w, "no peers: nodes of a mesh are called when there is traffic for them; add others with meshagent peer add ADDRESS KEY --password SECRET, or turn on beacons")
 		return err
 	}
 	t := newTable(w)

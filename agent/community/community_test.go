@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
 func TestJoin(t *testing.T) {
@@ -194,6 +196,33 @@ func TestDiskFull(t *testing.T) {
 	x.refuse = errors.New("read-only file system")
 	if err := x.join(a.invite(InviteOptions{})); *err == nil {
 		t.Error("joined twice")
+	}
+}
+
+// TestFoundWhileJoining begins a community while the answer of an admin of
+// another one is on its way.
+func TestFoundWhileJoining(t *testing.T) {
+	w := newWorld(t, "a", "x")
+	a, x := w.nodes[0], w.nodes[1]
+	a.found()
+	token := a.invite(InviteOptions{})
+	w.cut = func(from, _ *tnode) bool { return from == a }
+	result := x.join(token)
+	w.cut = nil
+	var secret cjdns.PrivateKey
+	chance("another root")(secret[:])
+	root := cjdns.NewSigningKey(secret).Public()
+	cert, err := SignRoot(secret, x.chance, x.c.FirstDraft(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.do(func(out *Out) { x.c.Found(w.now, "mine", root, cert, out, func(error, *Out) {}) })
+	w.run(5 * time.Second)
+	if *result == nil || !strings.Contains((*result).Error(), "it is 'mine'") {
+		t.Errorf("joined: %v", *result)
+	}
+	if s := x.c.Status(); s.Name != "mine" || len(s.Admins) != 1 || len(s.Members) != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

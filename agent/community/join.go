@@ -206,6 +206,10 @@ func (c *Community) ours(j *joining, objects [][]byte) (m Membership, a Admin, e
 
 // enter makes us a member. Everything is checked.
 func (c *Community) enter(now mono.Time, j *joining, s *signer, m Membership, objects [][]byte, out *Out) {
+	if c.In() && c.root.key != j.token.Root { // begun meanwhile
+		c.joined(fmt.Errorf("%w; it is '%s'", errInAlready, c.name), out)
+		return
+	}
 	if !c.In() {
 		c.reset()
 		c.name = j.token.Name
@@ -223,7 +227,7 @@ func (c *Community) enter(now mono.Time, j *joining, s *signer, m Membership, ob
 			return
 		}
 		if err != nil {
-			err = fmt.Errorf("the membership cannot be stored: %w", err)
+			err = fmt.Errorf("the membership cannot be stored, and is lost at the next start unless it can be before: %w", err)
 		} else {
 			out.event(false, "this node is a member of the community '"+c.name+"' now")
 		}

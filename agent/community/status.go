@@ -184,6 +184,12 @@ func (c *Community) Revoked() []cjdns.IP {
 	return slices.Compact(ips)
 }
 
+// Member reports whether the owner of key counts as a member now.
+func (c *Community) Member(key cjdns.Key) bool {
+	st, _ := c.standing(key)
+	return st.Good()
+}
+
 // Members returns the keys of all who count as members now, ourselves
 // included, in a fixed order.
 func (c *Community) Members() (keys []cjdns.Key) {

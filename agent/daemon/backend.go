@@ -369,15 +369,19 @@ func (d *Daemon) event(e node.Event) {
 			d.log.Warn("handshake refused", "addr", p.Addr, "err", e.Text)
 		}
 	case node.EventSameKey:
-		d.same.Store(time.Now().Unix())
-		if !d.quiet("same key") {
-			return
-		}
 		if p.Key == d.id.Public {
-			d.problem("same-key", fmt.Sprintf("somebody at %s claims to have the same key as we: if that is true, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+			d.sameKey(fmt.Sprintf("somebody at %s claims to have the same key as we: if that is true, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
 		} else {
-			d.problem("same-key", fmt.Sprintf("peer %s keeps changing its address, now %s: perhaps two nodes have the same key %s", p.Name, p.Addr, p.Key))
+			d.sameKey(fmt.Sprintf("peer %s keeps changing its address, now %s: perhaps two nodes have the same key %s", p.Name, p.Addr, p.Key))
 		}
+	}
+}
+
+// sameKey shows for a minute that two nodes seem to have one key.
+func (d *Daemon) sameKey(text string) {
+	d.same.Store(time.Now().Unix())
+	if d.quiet("same key") {
+		d.problem("same-key", text)
 	}
 }
 

@@ -33,10 +33,13 @@ type communityCore struct {
 	slow chan *community.Job
 	path string // of the state
 
-	admit   bool // members may peer without a password
-	logins  bool // the passwords of invites must be told to the node
-	saving  bool // a state is being written
+	admit   bool        // members may peer without a password
+	listed  []cjdns.Key // whom the configuration lets in
+	logins  bool        // the passwords of invites must be told to the node
+	saving  bool        // a state is being written
 	unsaved uint64
+	failed  uint64    // a state that could not be stored; 0: none
+	again   mono.Time // when that is tried again
 	join    *joinRun
 	unknown []unknownMember // in the mesh; at most maxUnknown
 	work    sync.WaitGroup  // states being written, peers being stored
@@ -99,6 +102,10 @@ func (cc *communityCore) step(now mono.Time, o *node.Out) {
 		cc.c.Expire(now, &cc.out)
 		cc.join.look(now, cc.d.engine.node)
 		cc.askUnknown(now)
+		if cc.failed != 0 && now >= cc.again {
+			cc.unsaved, cc.failed = max(cc.unsaved, cc.failed), 0
+			cc.store()
+		}
 	}
 	for i := range o.Messages {
 		m := &o.Messages[i]
@@ -145,8 +152,8 @@ func (cc *communityCore) settle(now mono.Time) {
 			e.node.SendMessage(now, m.To.IP(), m.Body, &e.out)
 		}
 		for _, v := range do.Verdicts {
-			if v.Key != cc.c.Self() && cc.admit {
-				e.node.Admit(now, v.Key, v.Member, &e.out)
+			if v.Key != cc.c.Self() {
+				e.node.Admit(now, v.Key, cc.admit && v.Member || slices.Contains(cc.listed, v.Key), &e.out)
 			}
 			if !v.Member {
 				cc.d.log.Info("no member any more", "ip", v.Key.IP(), "why", v.Reason)
@@ -179,6 +186,10 @@ func (cc *communityCore) settle(now mono.Time) {
 	}
 }
 
+// storePause is the time after which a state that could not be stored is tried
+// again: there may be room then.
+const storePause = time.Minute
+
 // store writes the state, one after the other, and tells the outcome.
 func (cc *communityCore) store() {
 	if cc.saving || cc.unsaved == 0 {
@@ -194,7 +205,10 @@ func (cc *communityCore) store() {
 		}
 		cc.d.problem("community-store", text)
 		cc.d.engine.do(cc.ctx, func(now mono.Time) {
-			cc.saving = false
+			cc.saving, cc.failed = false, 0
+			if err != nil {
+				cc.failed, cc.again = seq, now.Add(storePause)
+			}
 			cc.c.Saved(seq, err, &cc.out)
 			cc.settle(now)
 		})
@@ -287,22 +301,39 @@ func (cc *communityCore) self(s *mesh.Self) {
 	}
 }
 
-// applyCommunity tells the node whether members may peer without a password:
-// unless the configuration lists who may. Supervisor goroutine.
-func (d *Daemon) applyCommunity(ctx context.Context) {
-	admit := d.cfg.Mesh.Admit != config.AdmitList
-	d.engine.do(ctx, func(now mono.Time) {
-		cc := d.engine.community
-		if cc.admit == admit {
-			return
-		}
-		cc.admit = admit
-		for _, k := range cc.c.Members() {
-			if k != cc.c.Self() && (admit || !slices.Contains(d.cfg.Mesh.Allow, k)) {
-				d.engine.node.Admit(now, k, admit, &d.engine.out)
-			}
-		}
-	})
+// applyAdmission tells the node who may peer without a password: whom the
+// configuration lists, or else members. Supervisor goroutine.
+func (d *Daemon) applyAdmission(ctx context.Context) {
+	admit, listed := true, []cjdns.Key(nil)
+	if m := &d.cfg.Mesh; m.Name != "" && m.Enabled && m.Admit == config.AdmitList {
+		admit, listed = false, m.Allow
+	}
+	d.engine.do(ctx, func(now mono.Time) { d.engine.community.setAdmission(now, admit, listed) })
+}
+
+// setAdmission is applyAdmission on the engine's goroutine.
+func (cc *communityCore) setAdmission(now mono.Time, members bool, listed []cjdns.Key) {
+	if cc.admit == members && slices.Equal(cc.listed, listed) {
+		return
+	}
+	keys := slices.Concat(cc.listed, listed)
+	if cc.admit != members {
+		keys = append(keys, cc.c.Members()...)
+	}
+	cc.admit, cc.listed = members, listed
+	for _, k := range keys {
+		cc.admitAgain(now, k)
+	}
+}
+
+// admitAgain tells the node whether the owner of key may peer without a
+// password.
+func (cc *communityCore) admitAgain(now mono.Time, key cjdns.Key) {
+	if key == cc.c.Self() {
+		return
+	}
+	ok := cc.admit && cc.c.Member(key) || slices.Contains(cc.listed, key)
+	cc.d.engine.node.Admit(now, key, ok, &cc.d.engine.out)
 }
 
 // communityTime tells the community what time it is. Supervisor goroutine.

@@ -8,8 +8,12 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/community"
+	"github.com/meshagent/meshagent/agent/cryptoauth"
+	"github.com/meshagent/meshagent/agent/mesh"
+	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/node"
 )
 
@@ -112,6 +116,79 @@ func TestCommunityByUDP(t *testing.T) {
 		t.Errorf("%s, %v", what, err)
 	}
 	a.wait(t, "revoked peer gone", func(s node.Status) bool { return len(s.Peers) == 0 })
+}
+
+// TestAdmission changes who may peer without a password: a member that was
+// listed too stays a member, a listed key that is none goes.
+func TestAdmission(t *testing.T) {
+	a, b := start(t, ""), start(t, "")
+	a.stopAfter(t)
+	b.stopAfter(t)
+	a.wait(t, "link", func(s node.Status) bool { return len(s.Links) == 1 && s.Links[0].State == "up" })
+	a.found(t, "demo")
+	if _, failure := b.joins(t, a.invite(t, community.InviteOptions{Address: "127.0.0.1:" + a.port, Life: 3600}).Token); failure != "" {
+		t.Fatal(failure)
+	}
+	stranger := cryptoauth.GenerateIdentity(random).Public
+	for i, c := range []struct {
+		members          bool
+		listed           []cjdns.Key
+		member, listedOK bool
+	}{
+		{true, nil, true, false},
+		{false, []cjdns.Key{stranger}, false, true},
+		{false, []cjdns.Key{stranger, b.id.Public}, true, true},
+		{true, nil, true, false},
+	} {
+		a.engine.do(t.Context(), func(now mono.Time) {
+			a.engine.community.setAdmission(now, c.members, c.listed)
+			a.engine.node.SetAdmission(node.AdmitListed)
+			if got := a.engine.node.Admits(b.id.Public); got != c.member {
+				t.Errorf("step %d: member let in: %v", i, got)
+			}
+			if got := a.engine.node.Admits(stranger); got != c.listedOK {
+				t.Errorf("step %d: listed key let in: %v", i, got)
+			}
+		})
+	}
+}
+
+// TestStateIsStoredLater: the state of a community that could not be stored is
+// tried again.
+func TestStateIsStoredLater(t *testing.T) {
+	a := start(t, "")
+	a.stopAfter(t)
+	good := a.engine.community.path
+	a.engine.do(t.Context(), func(mono.Time) { a.engine.community.path = filepath.Join(good, "missing") })
+	var secret cjdns.PrivateKey
+	random(secret[:])
+	root := cjdns.NewSigningKey(secret).Public()
+	draft, err := a.CommunityDraft(t.Context(), admin.DraftOptions{Kind: admin.DraftFound, Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := community.SignRoot(secret, random, draft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CommunityFound(t.Context(), "demo", root, cert); err == nil {
+		t.Fatal("a state was stored nowhere")
+	}
+	a.engine.do(t.Context(), func(now mono.Time) { a.engine.community.path, a.engine.community.again = good, now })
+	a.wait(t, "no problem", func(s node.Status) bool {
+		_, err := os.Stat(good)
+		return err == nil && !strings.Contains(strings.Join(s.Problems, " "), "community")
+	})
+}
+
+// TestCopiedKeyIsShown: a node of the mesh that has our key is a problem.
+func TestCopiedKeyIsShown(t *testing.T) {
+	a := start(t, "")
+	a.stopAfter(t)
+	a.engine.do(t.Context(), func(mono.Time) { a.meshLog.event(mesh.Event{Kind: mesh.EventCopied, Orig: batman.MAC{2, 1}}) })
+	a.wait(t, "problem", func(s node.Status) bool {
+		return len(s.Problems) == 1 && strings.Contains(s.Problems[0], "02:01:00:00:00:00 of the mesh has the same key")
+	})
 }
 
 // TestStockInvite lets a stock node in by login and password, and out again.

@@ -9,18 +9,23 @@ import (
 	"github.com/meshagent/meshagent/agent/mono"
 )
 
-// onCommunity runs f on the engine and gives what it returns.
-func onCommunity[T any](ctx context.Context, d *Daemon, f func(c *community.Community) (T, error)) (v T, err error) {
+// onEngine runs f on the engine and gives what it returns.
+func onEngine[T any](ctx context.Context, d *Daemon, f func() (T, error)) (v T, err error) {
 	type result struct {
 		v   T
 		err error
 	}
 	got := make(chan result, 1)
-	if !d.engine.do(ctx, func(mono.Time) { v, err := f(d.engine.community.c); got <- result{v, err} }) {
+	if !d.engine.do(ctx, func(mono.Time) { v, err := f(); got <- result{v, err} }) {
 		return v, errStopping
 	}
 	r := <-got
 	return r.v, r.err
+}
+
+// onCommunity is onEngine for the community.
+func onCommunity[T any](ctx context.Context, d *Daemon, f func(c *community.Community) (T, error)) (v T, err error) {
+	return onEngine(ctx, d, func() (T, error) { return f(d.engine.community.c) })
 }
 
 // changeCommunity starts a change on the engine and waits until it is stored.

@@ -119,7 +119,7 @@ type joinPlace struct {
 func lookUpJoin(ctx context.Context, address string) (*joinPlace, error) {
 	e, err := config.ParseEndpoint(address)
 	if err != nil || e.IsMAC() {
-		return nil, fmt.Errorf("the token's address '%s' is none", address)
+		return nil, fmt.Errorf("the token's address '%s' is no host:port", address)
 	}
 	if !e.IsHost() {
 		p := &joinPlace{e, []netip.Addr{e.AddrPort.Addr()}}
@@ -180,12 +180,9 @@ func (cc *communityCore) joined(j *joinRun, err error) {
 		j.step(now, "a member of '%s' now", j.token.Name)
 	}
 	j.done = err != nil || j.token.Address == ""
-	standing := cc.c.Members()
 	for _, k := range j.token.Admins {
 		e.node.SetMeshLogin(now, k, "", "", &e.out)
-		if !slices.Contains(standing, k) {
-			e.node.Admit(now, k, false, &e.out)
-		}
+		cc.admitAgain(now, k)
 	}
 	e.node.RemovePeer(now, joinPeer, &e.out)
 	if !j.done {
@@ -237,8 +234,7 @@ func peerTitle(name string) string {
 func (d *Daemon) JoinProgress(ctx context.Context, after int) (p admin.JoinProgress, err error) {
 	const wait, look = 5 * time.Second, 100 * time.Millisecond
 	for end := time.Now().Add(wait); ; {
-		err = errStopping
-		d.engine.do(ctx, func(mono.Time) { p, err = d.engine.community.progress(after) })
+		p, err = onEngine(ctx, d, func() (admin.JoinProgress, error) { return d.engine.community.progress(after) })
 		if err != nil || p.Done || len(p.Steps) > 0 || time.Now().After(end) {
 			return p, err
 		}

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
@@ -130,6 +131,9 @@ func Run(ctx context.Context, opt Options) error {
 	d.waits.m = make(map[uint64]chan node.Reply)
 	d.links.d, d.mesh.d = d, d
 	d.meshLog = newMeshLog(d.log)
+	d.meshLog.copied = func(at batman.MAC) {
+		d.sameKey(fmt.Sprintf("the node %s of the mesh has the same key as we: neither of the two can be reached reliably; run meshagent keygen on one of them", at))
+	}
 	loaded, err := d.store.Load()
 	if err != nil {
 		return err
@@ -258,7 +262,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 func (d *Daemon) apply(ctx context.Context) {
 	d.communityTime(ctx)
 	d.applyUsers(ctx)
-	d.applyCommunity(ctx)
+	d.applyAdmission(ctx)
 	if len(d.cfg.Supernodes) > 0 {
 		d.log.Warn("supernode sections have no effect yet: paths are found without supernodes")
 	}

@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"runtime"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/identity"
 	"github.com/meshagent/meshagent/agent/mesh"
@@ -114,6 +112,13 @@ func (e *engine) fromMesh(now mono.Time) bool {
 	}
 	e.node.FromLink(now, &o.Overlay, &e.out)
 	return true
+}
+
+// meshLost forgets what a core of the mesh told that is no more.
+func (e *engine) meshLost(now mono.Time) {
+	e.join.stale = true // the next one knows nothing of us yet
+	e.node.MeshLost(now, &e.out)
+	e.community.unknown = nil
 }
 
 func meshNode(c *mesh.NodeChange) node.MeshNode {
@@ -233,30 +238,17 @@ func (d *Daemon) joinSelf(ctx context.Context) {
 	})
 }
 
-// admit tells the node who may peer over the mesh without a password.
-// Supervisor goroutine.
+// admit tells the node whether every verified node may peer over the mesh
+// without a password, or only those whom applyAdmission names. Supervisor
+// goroutine.
 func (m *meshRun) admit(ctx context.Context) {
+	if m.admits == m.cfg.Admit {
+		return
+	}
+	m.admits = m.cfg.Admit
 	mode := node.AdmitListed
 	if m.cfg.Admit == config.AdmitAny {
 		mode = node.AdmitAny
 	}
-	var listed []cjdns.Key
-	if m.cfg.Admit == config.AdmitList {
-		listed = m.cfg.Allow
-	}
-	if m.admits == m.cfg.Admit && slices.Equal(m.allowed, listed) {
-		return
-	}
-	gone := slices.DeleteFunc(slices.Clone(m.allowed), func(k cjdns.Key) bool { return slices.Contains(listed, k) })
-	m.admits, m.allowed = m.cfg.Admit, listed
-	e := m.d.engine
-	e.do(ctx, func(now mono.Time) {
-		e.node.SetAdmission(mode)
-		for _, k := range gone {
-			e.node.Admit(now, k, false, &e.out)
-		}
-		for _, k := range listed {
-			e.node.Admit(now, k, true, &e.out)
-		}
-	})
+	m.d.engine.do(ctx, func(mono.Time) { m.d.engine.node.SetAdmission(mode) })
 }

@@ -21,6 +21,9 @@ const meshLogLines = 256
 type meshLog struct {
 	log *slog.Logger
 	bus *admin.Bus // set before the first event; nil: none
+	// copied is told that a node of the mesh has our key; set before the first
+	// event; nil: nobody is.
+	copied func(at batman.MAC)
 
 	mu    sync.Mutex
 	kinds config.MeshLog // which kinds are kept
@@ -76,6 +79,9 @@ func (l *meshLog) after(n uint64) []admin.MeshLogLine {
 func (l *meshLog) event(e mesh.Event) {
 	kind, text, trouble := meshText(e)
 	l.add(kind, text)
+	if e.Kind == mesh.EventCopied && l.copied != nil {
+		l.copied(e.Orig)
+	}
 	if !trouble {
 		tellMesh(l.bus, e, text)
 		l.log.Debug("mesh event", "event", text)
@@ -121,6 +127,8 @@ func meshText(e mesh.Event) (kind config.MeshLog, text string, trouble bool) {
 		return config.MeshLogBatman, fmt.Sprintf("another node uses our address %v%s: addresses of hard interfaces must be unique in a mesh", e.Orig, why), true
 	case mesh.EventIdentity:
 		return config.MeshLogBatman, fmt.Sprintf("identity of %v%s", e.Orig, why), true
+	case mesh.EventCopied:
+		return config.MeshLogBatman, fmt.Sprintf("identity of %v: a node signs with our own key: it was copied", e.Orig), true
 	case mesh.EventLimit:
 		return config.MeshLogBatman, "a table is full" + why, true
 	}

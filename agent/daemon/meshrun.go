@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
-	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/kernel"
 	"github.com/meshagent/meshagent/agent/mesh"
@@ -30,10 +29,9 @@ type meshRun struct {
 	numbers seqnoStore
 	loaded  bool // numbers
 	// The mesh as a link of the node, see join.go.
-	link    node.LinkConfig
-	index   *uint16
-	allowed []cjdns.Key // that the node was told
-	admits  config.Admit
+	link   node.LinkConfig
+	index  *uint16
+	admits config.Admit // that the node was told
 }
 
 // check starts, changes or ends the mesh, and follows the kernel's devices.
@@ -92,6 +90,7 @@ func (m *meshRun) start(ctx context.Context, c config.Mesh, s mesh.Seqnos) {
 			old.flush(now, &e.pool)
 			old.end(now)
 			core.air, core.tap = old.air, old.tap
+			e.meshLost(now)
 		}
 		e.mesh = core
 		e.pool.Keep = max(e.pool.Keep, 8*m.d.batch)
@@ -118,6 +117,7 @@ func (m *meshRun) stop(ctx context.Context, remove bool) {
 		c.flush(now, &e.pool)
 		c.end(now)
 		e.mesh = nil
+		e.meshLost(now)
 		return c.mesh.Seqnos()
 	})
 	if err == nil {

@@ -15,6 +15,7 @@ const (
 	EventClash                         // somebody else uses our address Orig
 	EventLimit                         // a table is full: Text names it
 	EventIdentity                      // two keys on one address, one key on two, no signature: Text says which
+	EventCopied                        // the node Orig signs with our own key
 )
 
 // Event is something worth a line in the log.

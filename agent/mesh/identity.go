@@ -41,7 +41,6 @@ const (
 	verifyRate  = 50
 	metricStep  = 32 // changes of a metric that are told
 	notCapable  = "no signature comes: this node is unsigned"
-	cloneText   = "a node signs with our own key: it was copied"
 	pendingTime = time.Minute
 	serialTime  = 100 * time.Millisecond
 	reportTime  = 10 * time.Second // between two attacks that are told
@@ -290,7 +289,7 @@ func (m *Mesh) idOutcome(now mono.Time, v identity.Outcome, out *Out) {
 		m.drops[dropBadRecord] += uint64(max(1, len(v.Held)))
 		return
 	case v.Clone:
-		out.Events = append(out.Events, Event{Kind: EventIdentity, Orig: v.MAC, Text: cloneText})
+		out.Events = append(out.Events, Event{Kind: EventCopied, Orig: v.MAC})
 		return
 	}
 	if v.Text != "" {

@@ -296,15 +296,15 @@ func TestIdentityOneKeyTwice(t *testing.T) {
 	if !a.verified(b) || !a.verified(c) {
 		t.Errorf("shown are %q and %q", a.identity(b.primary()), a.identity(c.primary()))
 	}
-	said := func(n *wnode, text string) bool {
+	said := func(n *wnode, kind EventKind, text string) bool {
 		for _, e := range n.evs {
-			if e.Kind == EventIdentity && strings.Contains(e.Text, text) {
+			if e.Kind == kind && strings.Contains(e.Text, text) {
 				return true
 			}
 		}
 		return false
 	}
-	if !said(a, "one key on") || !said(b, "our own key") {
+	if !said(a, EventIdentity, "one key on") || !said(b, EventCopied, "") {
 		t.Errorf("events of a %+v, of b %+v", a.evs, b.evs)
 	}
 	up := map[batman.MAC]bool{}

@@ -16,6 +16,7 @@ const (
 	maxMeshMACs  = 4    // of one key
 	maxAdmitted  = 4096 // keys
 	twinTold     = time.Minute
+	notInMesh    = "not reachable in the mesh"
 )
 
 // MeshNode is a node of the mesh whose identity is verified: the address in
@@ -172,11 +173,25 @@ func (n *Node) meshLeft(now mono.Time, e *meshNode, mac [6]byte, out *Out) {
 	}
 	delete(n.mesh.nodes, e.ip)
 	if p != nil {
-		p.problem = "not reachable in the mesh"
+		p.problem = notInMesh
 		if p.up {
 			n.peerDown(now, p, out)
 		}
 	}
+}
+
+// MeshLost tells that the mesh has begun anew: what it told of its nodes does
+// not hold any more. Peerings keep their slots and sessions, and go on when it
+// tells of their nodes again.
+func (n *Node) MeshLost(now mono.Time, out *Out) {
+	clear(n.mesh.nodes)
+	for _, p := range n.peers {
+		if n.onMesh(p) && p.up {
+			p.problem = notInMesh
+			n.peerDown(now, p, out)
+		}
+	}
+	n.flush(now, out)
 }
 
 // meshMoved gives a peering another address. Slot and session stay. The move is
@@ -231,9 +246,9 @@ func (n *Node) Admit(now mono.Time, key cjdns.Key, ok bool, out *Out) {
 	n.flush(now, out)
 }
 
-// admits reports whether the owner of key may peer over the mesh without a
+// Admits reports whether the owner of key may peer over the mesh without a
 // password.
-func (n *Node) admits(key cjdns.Key) bool {
+func (n *Node) Admits(key cjdns.Key) bool {
 	return n.mesh.admission == AdmitAny || n.mesh.admitted[key]
 }
 

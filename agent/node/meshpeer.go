@@ -30,7 +30,7 @@ func (n *Node) callNode(now mono.Time, e *meshNode, out *Out) mono.Time {
 		return p.called.Add(meshPatience)
 	}
 	l := n.meshLink()
-	if l == nil || !l.up || now < e.nextCall || !n.admits(e.key) || !n.meshRoom(now, out) {
+	if l == nil || !l.up || now < e.nextCall || !n.Admits(e.key) || !n.meshRoom(now, out) {
 		return 0
 	}
 	p := n.addMeshPeer(now, l, e)
@@ -168,7 +168,7 @@ func (n *Node) fromMeshStranger(now mono.Time, l *link, h *cjdns.CryptoHeader, b
 		return
 	}
 	// A password that we gave out lets in whom the admission does not.
-	if err := n.meshCA.CheckAuth(b.Bytes(), !n.admits(h.Key)); err != nil {
+	if err := n.meshCA.CheckAuth(b.Bytes(), !n.Admits(h.Key)); err != nil {
 		n.countAuth(err)
 		n.drop(b, dropNotAdmitted, out)
 		return
@@ -199,7 +199,7 @@ func (n *Node) expireMeshPeer(now mono.Time, p *Peer, out *Out) bool {
 	e := n.mesh.nodes[p.ip]
 	idle := now.Sub(p.used)
 	switch {
-	case !n.admits(p.key) && p.ca.User() == "", n.refusing[p.ip],
+	case !n.Admits(p.key) && p.ca.User() == "", n.refusing[p.ip],
 		p.hasPort && idle > meshIdle,
 		p.hasPort && !p.up && idle > meshUnused,
 		!p.hasPort && (e == nil || now.Sub(p.made) > halfOpenTime):

@@ -96,6 +96,29 @@ func TestMeshNodeRestarts(t *testing.T) {
 
 // Handshakes of a key of which the mesh has not told are dropped, but make
 // the node ask; the caller repeats, and gets in.
+// TestMeshLost: the mesh begins anew. The peering waits until it tells of the
+// node again, and keeps its slot.
+func TestMeshLost(t *testing.T) {
+	w := newWorld(t, 211)
+	a, b := w.host("a", -1), w.host("b", -1)
+	w.introduce()
+	a.tell(b, "hello")
+	w.until(time.Second, "the first packet", func() bool { return b.heard("hello") })
+	port := a.node.peers[0].port
+	a.node.MeshLost(w.now, &a.out)
+	a.drain()
+	if a.meshPeers() != 0 || a.node.InMesh(b.id.Public) || len(a.node.peers) != 1 {
+		t.Fatalf("%d peerings are up", a.meshPeers())
+	}
+	w.run(time.Second)
+	w.introduce()
+	w.until(2*time.Second, "the peering", func() bool { return a.meshPeers() == 1 })
+	if a.node.peers[0].port != port {
+		t.Errorf("slot %d, before %d", a.node.peers[0].port, port)
+	}
+	w.talk(time.Second)
+}
+
 func TestMeshStrangerIsAskedFor(t *testing.T) {
 	w := newWorld(t, 223)
 	a, b := w.host("a", -1), w.host("b", -1)

@@ -80,7 +80,7 @@ func (n *Node) silentUplink(now mono.Time, e *meshNode) bool {
 func (n *Node) bestUplink(now mono.Time) (ip cjdns.IP) {
 	var best *meshNode
 	for _, e := range n.mesh.nodes {
-		if !e.now().Uplink || !n.admits(e.key) || n.silentUplink(now, e) || e.ip == n.mesh.uplinks.chosen[0] || e.ip == n.mesh.uplinks.chosen[1] {
+		if !e.now().Uplink || !n.Admits(e.key) || n.silentUplink(now, e) || e.ip == n.mesh.uplinks.chosen[0] || e.ip == n.mesh.uplinks.chosen[1] {
 			continue
 		}
 		if best == nil || e.less(best) {
