@@ -370,16 +370,17 @@ func (d *Daemon) event(e node.Event) {
 		}
 	case node.EventSameKey:
 		if p.Key == d.id.Public {
-			d.sameKey(fmt.Sprintf("somebody at %s claims to have the same key as we: if that is true, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
+			d.sameKey(time.Minute, fmt.Sprintf("somebody at %s claims to have the same key as we: if that is true, neither of the two can be reached reliably; run meshagent keygen on one of them", p.Addr))
 		} else {
-			d.sameKey(fmt.Sprintf("peer %s keeps changing its address, now %s: perhaps two nodes have the same key %s", p.Name, p.Addr, p.Key))
+			d.sameKey(time.Minute, fmt.Sprintf("peer %s keeps changing its address, now %s: perhaps two nodes have the same key %s", p.Name, p.Addr, p.Key))
 		}
 	}
 }
 
-// sameKey shows for a minute that two nodes seem to have one key.
-func (d *Daemon) sameKey(text string) {
-	d.same.Store(time.Now().Unix())
+// sameKey shows for a while that two nodes seem to have one key. Engine
+// goroutine.
+func (d *Daemon) sameKey(life time.Duration, text string) {
+	d.same.Store(max(d.same.Load(), int64(d.engine.now().Add(life))))
 	if d.quiet("same key") {
 		d.problem("same-key", text)
 	}

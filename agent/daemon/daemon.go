@@ -74,7 +74,7 @@ type Daemon struct {
 	peers  map[string]*peerState // by peerID
 	addrs  []netip.Prefix        // of this host, as of the last report
 	devs   kernel.Links          // as of the last answer
-	same   atomic.Int64          // unix time of the last claim to have our key
+	same   atomic.Int64          // instant until which a claim to have our key is shown
 
 	// Engine only.
 	users map[userID]config.Password
@@ -132,7 +132,8 @@ func Run(ctx context.Context, opt Options) error {
 	d.links.d, d.mesh.d = d, d
 	d.meshLog = newMeshLog(d.log)
 	d.meshLog.copied = func(at batman.MAC) {
-		d.sameKey(fmt.Sprintf("the node %s of the mesh has the same key as we: neither of the two can be reached reliably; run meshagent keygen on one of them", at))
+		const life = 11 * time.Minute // a little longer than a record: the next one tells again
+		d.sameKey(life, fmt.Sprintf("the node %s of the mesh has the same key as we: neither of the two can be reached reliably; run meshagent keygen on one of them", at))
 	}
 	loaded, err := d.store.Load()
 	if err != nil {
@@ -250,7 +251,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			d.mesh.tick(ctx)
 			d.joinSelf(ctx)
 			d.communityTime(ctx)
-			if t := d.same.Load(); t != 0 && time.Now().Unix()-t > 60 {
+			if t := d.same.Load(); t != 0 && int64(d.engine.now()) > t {
 				d.problem("same-key", "")
 			}
 		}

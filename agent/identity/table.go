@@ -59,7 +59,7 @@ type Node struct {
 	points int // addresses that it claims
 
 	answered bool // a challenge, in this boot
-	standing int  // sessions of the overlay
+	standing bool // a session of the overlay
 	nonce    Nonce
 	nonceAt  mono.Time
 	asked    bool // nonce is worth something
@@ -74,7 +74,7 @@ type Node struct {
 
 // Alive reports whether the node answered something that was never sent
 // before.
-func (n *Node) Alive() bool { return n.answered || n.standing > 0 }
+func (n *Node) Alive() bool { return n.answered || n.standing }
 
 // Lowered reports whether n proved that its boot counter began anew; its record
 // of that boot is believed for a minute.
@@ -153,18 +153,11 @@ func (t *Table) State(now mono.Time, mac batman.MAC) State {
 }
 
 // SetStanding tells whether a session with a key stands, whose node is at mac.
+// One key has one session: if it moves, the node where it was has none.
 func (t *Table) SetStanding(key cjdns.Key, mac batman.MAC, up bool) {
-	p := t.peers[mac]
-	if p == nil {
-		return
-	}
-	for i := range p.claims {
-		if n := p.claims[i].node; n.Key == key {
-			if up {
-				n.standing++
-			} else {
-				n.standing = max(0, n.standing-1)
-			}
+	for _, n := range t.nodes {
+		if n.Key == key {
+			n.standing = up && n.MAC() == mac
 		}
 	}
 }

@@ -332,3 +332,25 @@ func TestCheckDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations for a forged one", a)
 	}
 }
+
+// TestStanding: a node is alive for as long as the one session with its key
+// stands there, however often that is told.
+func TestStanding(t *testing.T) {
+	n := newNeighbour(testKey(0))
+	key, _ := n.k.Public().Identity()
+	node := n.table.Node(n.now, mac1)
+	for i, c := range []struct {
+		mac  batman.MAC
+		up   bool
+		want bool
+	}{{mac1, true, true}, {mac1, true, true}, {mac3, true, false}, {mac1, true, true}, {mac1, true, true}, {mac1, false, false}} {
+		if n.table.SetStanding(key, c.mac, c.up); node.Alive() != c.want {
+			t.Errorf("step %d: alive is %v", i, node.Alive())
+		}
+	}
+	other, _ := testKey(1).Public().Identity()
+	n.table.SetStanding(other, mac1, true)
+	if node.Alive() {
+		t.Error("alive by the session of another key")
+	}
+}
