@@ -21,6 +21,7 @@ type options struct {
 	kinds                                 []string
 	losses                                []float64
 	verbose, memory                       bool
+	signed                                int
 	csv                                   string
 }
 
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&kinds, "kinds", "", "of meshagent, linux-6.1, linux-6.12, batmand, babeld; empty: all that are there")
 	flag.StringVar(&losses, "loss", "0,10,30", "losses of broadcasts on every link, in percent")
 	flag.BoolVar(&o.memory, "memory", false, "measure only the agent's memory in a large mesh")
+	flag.IntVar(&o.signed, "signed", 0, "with -memory: so many neighbours that sign and peer, instead of the large mesh")
 	flag.BoolVar(&o.verbose, "v", false, "say what happens")
 	flag.StringVar(&o.csv, "csv", "", "write every run to this file")
 	flag.Parse()
