@@ -230,14 +230,23 @@ func (c *Community) clock() (now int64, sure bool) {
 		return max(c.cfg.Build, c.wall), true
 	}
 	now = max(c.cfg.Build, c.trustedAt)
-	for _, s := range c.signers() {
-		for i := range s.pages {
-			if p := &s.pages[i]; p.Raw != nil && c.counts(s, p.Number) {
-				now = max(now, int64(p.Time))
-			}
-		}
+	if c.In() {
+		now = max(now, c.timeOf(&c.root))
+	}
+	for _, s := range c.admins {
+		now = max(now, c.timeOf(s))
 	}
 	return now, false
+}
+
+// timeOf is the latest time in a page of s that counts.
+func (c *Community) timeOf(s *signer) (t int64) {
+	for i := range s.pages {
+		if p := &s.pages[i]; p.Raw != nil && c.counts(s, p.Number) {
+			t = max(t, int64(p.Time))
+		}
+	}
+	return t
 }
 
 // signers returns the root and the admins.

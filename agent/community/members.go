@@ -31,7 +31,9 @@ func (c *Community) putMember(m *member, out *Out) {
 	} else if c.isAdmin() {
 		c.save(out) // others need not remember whom they have met
 	}
-	c.review(out)
+	if c.judge(m) { // it changes nothing for others
+		c.tell([]cjdns.Key{m.node}, out)
+	}
 }
 
 // addMember puts m into the tables.

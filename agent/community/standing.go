@@ -124,14 +124,29 @@ func (c *Community) review(out *Out) {
 	}
 	first := len(changed)
 	for k, m := range c.members {
-		if st, _ := c.standing(k); c.adminNode(k) != nil {
-			m.told = false // it was told as an admin
-		} else if st.Good() != m.told {
-			m.told = st.Good()
+		if c.judge(m) {
 			changed = append(changed, k)
 		}
 	}
 	slices.SortFunc(changed[first:], compareKeys)
+	c.tell(changed, out)
+}
+
+// judge notes what is to be told about a member, and reports whether that is
+// something else than before.
+func (c *Community) judge(m *member) bool {
+	if c.adminNode(m.node) != nil {
+		m.told = false // it was told as an admin
+		return false
+	}
+	st, _ := c.standing(m.node)
+	changed := st.Good() != m.told
+	m.told = st.Good()
+	return changed
+}
+
+// tell tells what these nodes are now.
+func (c *Community) tell(changed []cjdns.Key, out *Out) {
 	for _, k := range changed {
 		st, why := c.standing(k)
 		if st == StandingRevoked && slices.ContainsFunc(c.contacts, func(o contact) bool { return o.key == k }) {
