@@ -127,8 +127,11 @@ func lookUpJoin(ctx context.Context, address string) (*joinPlace, error) {
 		return p, nil
 	}
 	addrs, err := resolve(ctx, e.Host)
-	if err != nil || len(addrs) == 0 {
+	if err != nil {
 		return nil, fmt.Errorf("the name in the token cannot be looked up: %w", err)
+	}
+	if addrs = linkable(addrs); len(addrs) == 0 {
+		return nil, fmt.Errorf("the name '%s' in the token has no usable address", e.Host)
 	}
 	return &joinPlace{e, addrs}, nil
 }

@@ -10,6 +10,16 @@ import (
 	"github.com/meshagent/meshagent/agent/kernel"
 )
 
+func TestLinkable(t *testing.T) {
+	var in []netip.Addr
+	for _, s := range []string{"192.0.2.1", "fc00::1", "fd00::1", "::ffff:192.0.2.2", "::", "224.0.0.1", "2001:db8::1"} {
+		in = append(in, netip.MustParseAddr(s))
+	}
+	if got := linkable(in); len(got) != 4 || got[1] != netip.MustParseAddr("fd00::1") {
+		t.Errorf("usable: %v", got)
+	}
+}
+
 // TestNoLinkOnOwnDevices: the overlay rides the mesh by a link of its own, and
 // not by the devices that the agent has made, nor by what contains them.
 func TestNoLinkOnOwnDevices(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 	"github.com/meshagent/meshagent/agent/kernel"
@@ -220,17 +221,22 @@ func (d *Daemon) lookUp(ctx context.Context, st *peerState) {
 	}()
 }
 
-// gotAddrs takes the outcome of a look-up. Addresses inside the overlay are
-// refused: a link cannot run over itself.
+// linkable leaves out what is no address of one node outside the overlay: a
+// link cannot run over itself.
+func linkable(addrs []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+		return cjdns.IP(a.As16()).Valid() || a.IsMulticast() || a.IsUnspecified()
+	})
+}
+
+// gotAddrs takes the outcome of a look-up.
 func (d *Daemon) gotAddrs(ctx context.Context, r resolution) {
 	st := d.peers[r.peer]
 	if st == nil {
 		return
 	}
 	st.pending = false
-	addrs := slices.DeleteFunc(r.addrs, func(a netip.Addr) bool {
-		return a.Is6() && !a.Is4In6() && a.As16()[0] == 0xfc || a.IsMulticast() || a.IsUnspecified()
-	})
+	addrs := linkable(r.addrs)
 	if r.err != nil || len(addrs) == 0 {
 		why := "the name has no usable address"
 		if r.err != nil {

@@ -38,6 +38,7 @@ const (
 	dropMeshUnknown        // handshake over the mesh with a key of which it knows nothing
 	dropNotAdmitted        // handshake over the mesh without password, and not admitted
 	dropMeshFull           // no slot for another peering over the mesh
+	dropInside             // from an address of the overlay: a link cannot run over itself
 	numReasons
 )
 
@@ -46,6 +47,7 @@ var reasonNames = [numReasons]string{
 	"malformed-label", "no-port", "port-down", "return-path", "label-spent", "control",
 	"unknown-session", "session-auth", "content", "message", "tun", "waiting-full", "too-big",
 	"no-route", "own-key", "version", "mesh-unknown", "not-admitted", "mesh-full",
+	"from-overlay",
 }
 
 // bucket is a token bucket in whole numbers: rate tokens a second, at most

@@ -11,6 +11,10 @@ import (
 
 // fromStranger takes a frame from an address that no peer has.
 func (n *Node) fromStranger(now mono.Time, l *link, b *pkt.Buf, out *Out) {
+	if b.Addr.Kind == pkt.AddrUDP6 && cjdns.IP(b.Addr.IP).Valid() {
+		n.drop(b, dropInside, out)
+		return
+	}
 	key, hello := cryptoauth.ProbeHello(b.Bytes())
 	noise := cryptoauth.ProbeNoise(b.Bytes())
 	if !hello && !noise {
