@@ -147,14 +147,9 @@ func (l *links) close(s *socket) {
 // or was replaced by another of the same name.
 func (l *links) check(ctx context.Context, devs kernel.Links) {
 	for _, s := range l.sockets {
-		if s.stop != nil && s.kind == node.LinkEth {
-			dev, ok := devs.ByName(s.eth.Device)
-			switch {
-			case devs == nil:
-			case !ok || dev.Index != s.ifindex || !dev.Up || dev.MAC != s.mac:
-				l.fail(ctx, s, "device "+s.eth.Device+" is down or gone")
-			case !dev.Running:
-				l.fail(ctx, s, "device "+s.eth.Device+noCarrier)
+		if s.stop != nil && devs != nil {
+			if why := s.lost(devs); why != "" {
+				l.fail(ctx, s, why)
 			}
 		}
 		if s.stop == nil {
@@ -169,6 +164,31 @@ func (l *links) check(ctx context.Context, devs kernel.Links) {
 		}
 		l.update(ctx, s, devs)
 	}
+}
+
+// lost says why the device under an open socket is of no use any more; "" if
+// it is, or if any device will do.
+func (s *socket) lost(devs kernel.Links) string {
+	name := s.device()
+	if name == "" {
+		return ""
+	}
+	dev, ok := devs.ByName(name)
+	switch {
+	case !ok, !dev.Up, s.kind == node.LinkEth && (dev.Index != s.ifindex || dev.MAC != s.mac):
+		return "device " + name + " is down or gone"
+	case !dev.Running:
+		return "device " + name + noCarrier
+	}
+	return ""
+}
+
+// device is the one that the socket is bound to, "" if it is bound to none.
+func (s *socket) device() string {
+	if s.kind == node.LinkUDP {
+		return s.udp.Device
+	}
+	return s.eth.Device
 }
 
 func (l *links) tellDown(ctx context.Context, s *socket) {
@@ -212,7 +232,7 @@ func (l *links) open(ctx context.Context, s *socket, devs kernel.Links) error {
 	var err error
 	switch s.kind {
 	case node.LinkUDP:
-		err = l.openUDP(s)
+		err = l.openUDP(s, devs)
 	case node.LinkEth:
 		err = l.openEth(s, devs)
 	}
@@ -253,8 +273,13 @@ func (l *links) start(ctx context.Context, s *socket, c netio.Conn, index uint16
 	}()
 }
 
-func (l *links) openUDP(s *socket) error {
+func (l *links) openUDP(s *socket, devs kernel.Links) error {
 	u := s.udp
+	if devs != nil {
+		if why := s.lost(devs); why != "" {
+			return errors.New(why)
+		}
+	}
 	conn, err := netio.OpenUDP(u.Bind, netio.UDPOptions{DSCP: int(u.DSCP), Device: u.Device, Batch: l.d.batch})
 	if err != nil {
 		return err

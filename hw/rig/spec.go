@@ -40,6 +40,7 @@ type UDPSpec struct {
 	Bind    string // ip:port or [ip6]:port
 	Beacon  int
 	Devices []string // for beacons; none: all
+	Dev     string   // ours only: the one that it is bound to; empty: any
 }
 
 // EthSpec is one Ethernet device.
@@ -115,7 +116,7 @@ func (s Spec) uci(h *Host) string {
 		section(&b, "tun", "tun", append([]string{"enabled", "1", "name", "mesh0"}, s.TUN...)...)
 	}
 	for i, u := range s.UDP {
-		section(&b, "udp", fmt.Sprintf("udp%d", i), "bind", u.Bind, "beacon", beaconWords[u.Beacon])
+		section(&b, "udp", fmt.Sprintf("udp%d", i), "bind", u.Bind, "beacon", beaconWords[u.Beacon], "device", u.Dev)
 		for _, d := range u.devices() {
 			fmt.Fprintf(&b, "\tlist beacon_device '%s'\n", d)
 		}

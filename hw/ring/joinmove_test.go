@@ -269,9 +269,8 @@ func (n *net) joinLine(count int) (hosts []*rig.Host) {
 }
 
 // TestTwoUplinks: two cables join c to g, and the one in use is unplugged while
-// iperf3 runs from a to c. At most 200 ms of a stream are lost where the link is
-// the cable. A UDP socket does not know which cable its packets take: there the
-// silence has to be noticed.
+// iperf3 runs from a to c. At most 200 ms of a stream are lost where each link is
+// bound to its cable.
 //
 //	a ──udp── g ══ c
 func TestTwoUplinks(t *testing.T) {
@@ -291,7 +290,25 @@ func TestTwoUplinks(t *testing.T) {
 		}
 		unplugged(t, a, g, c, 200*time.Millisecond)
 	})
+	// A socket for each uplink, bound to its device, at both ends.
 	t.Run("UDP", func(t *testing.T) {
+		n := newNet(t)
+		a, g, c := n.agent("a"), n.agent("g"), n.agent("c")
+		n.chain(a, g)
+		for k, dev := range []string{"one", "two"} {
+			ours, theirs := fmt.Sprintf("10.8.%d.1", k), fmt.Sprintf("10.8.%d.2", k)
+			n.Veth(rig.End{Node: g.Node, Dev: dev, Addr: theirs + "/24"}, rig.End{Node: c.Node, Dev: dev, Addr: ours + "/24"})
+			bind := fmt.Sprintf("0.0.0.0:%d", 20003+k)
+			c.Spec.UDP = append(c.Spec.UDP, rig.UDPSpec{Bind: bind, Dev: dev})
+			g.Spec.UDP = append(g.Spec.UDP, rig.UDPSpec{Bind: bind, Dev: dev})
+			dials(c, g, fmt.Sprintf("%s:%d", theirs, 20003+k))
+			c.Spec.Peers[len(c.Spec.Peers)-1].Dev = fmt.Sprintf("udp%d", k)
+		}
+		unplugged(t, a, g, c, 200*time.Millisecond)
+	})
+	// One socket for both: the called end takes the second call for a move of the
+	// caller, and the silence has to be noticed.
+	t.Run("one socket", func(t *testing.T) {
 		n := newNet(t)
 		a, g, c := n.agent("a"), n.agent("g"), n.agent("c")
 		n.chain(a, g)
