@@ -300,6 +300,9 @@ func (c *Community) whenSaved(out *Out, done func(err error, out *Out)) {
 	c.held = append(c.held, held{c.saveSeq, done})
 }
 
+// Urgent reports whether somebody waits until the state is stored.
+func (c *Community) Urgent() bool { return len(c.held) > 0 }
+
 // Saved tells what became of storing the state numbered seq, and so of all
 // before it.
 func (c *Community) Saved(seq uint64, err error, out *Out) {

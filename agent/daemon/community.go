@@ -40,6 +40,7 @@ type communityCore struct {
 	unsaved uint64
 	failed  uint64    // a state that could not be stored; 0: none
 	again   mono.Time // when that is tried again
+	next    mono.Time // when a state for which nobody waits may be written
 	join    *joinRun
 	unknown []unknownMember // in the mesh; at most maxUnknown
 	work    sync.WaitGroup  // states being written, peers being stored
@@ -104,8 +105,8 @@ func (cc *communityCore) step(now mono.Time, o *node.Out) {
 		cc.askUnknown(now)
 		if cc.failed != 0 && now >= cc.again {
 			cc.unsaved, cc.failed = max(cc.unsaved, cc.failed), 0
-			cc.store()
 		}
+		cc.store()
 	}
 	for i := range o.Messages {
 		m := &o.Messages[i]
@@ -190,11 +191,17 @@ func (cc *communityCore) settle(now mono.Time) {
 // again: there may be room then.
 const storePause = time.Minute
 
+// storeEvery is the time between two writings of what nobody waits for: when
+// admins tell each other their members, each message is news.
+const storeEvery = 10 * time.Second
+
 // store writes the state, one after the other, and tells the outcome.
 func (cc *communityCore) store() {
-	if cc.saving || cc.unsaved == 0 {
+	now := cc.d.engine.now()
+	if cc.saving || cc.unsaved == 0 || now < cc.next && !cc.c.Urgent() {
 		return
 	}
+	cc.next = now.Add(storeEvery)
 	seq, state := cc.unsaved, cc.c.Snapshot()
 	cc.unsaved, cc.saving = 0, true
 	cc.work.Go(func() {
@@ -213,6 +220,17 @@ func (cc *communityCore) store() {
 			cc.settle(now)
 		})
 	})
+}
+
+// storeLast writes what is not written yet. The engine has ended.
+func (cc *communityCore) storeLast() {
+	cc.work.Wait()
+	if cc.unsaved == 0 && cc.failed == 0 {
+		return
+	}
+	if err := config.WriteAtomic(cc.path, cc.c.Snapshot().Bytes(), 0o600); err != nil {
+		cc.d.log.Error("the last state of the community is lost", "err", err)
+	}
 }
 
 // jobDone takes a signature back. Engine goroutine.

@@ -154,10 +154,9 @@ func TestAdmission(t *testing.T) {
 }
 
 // TestStateIsStoredLater: the state of a community that could not be stored is
-// tried again.
+// tried again, and one that waits is stored when the agent ends.
 func TestStateIsStoredLater(t *testing.T) {
 	a := start(t, "")
-	a.stopAfter(t)
 	good := a.engine.community.path
 	a.engine.do(t.Context(), func(mono.Time) { a.engine.community.path = filepath.Join(good, "missing") })
 	var secret cjdns.PrivateKey
@@ -174,11 +173,28 @@ func TestStateIsStoredLater(t *testing.T) {
 	if err := a.CommunityFound(t.Context(), "demo", root, cert); err == nil {
 		t.Fatal("a state was stored nowhere")
 	}
-	a.engine.do(t.Context(), func(now mono.Time) { a.engine.community.path, a.engine.community.again = good, now })
-	a.wait(t, "no problem", func(s node.Status) bool {
-		_, err := os.Stat(good)
-		return err == nil && !strings.Contains(strings.Join(s.Problems, " "), "community")
+	a.engine.do(t.Context(), func(now mono.Time) {
+		a.engine.community.path, a.engine.community.again, a.engine.community.next = good, now, now
 	})
+	stored := func() bool { _, err := os.Stat(good); return err == nil }
+	a.wait(t, "no problem", func(s node.Status) bool {
+		return stored() && !strings.Contains(strings.Join(s.Problems, " "), "community")
+	})
+	if err := os.Remove(good); err != nil {
+		t.Fatal(err)
+	}
+	a.engine.do(t.Context(), func(now mono.Time) {
+		cc := a.engine.community
+		cc.next, cc.unsaved = now.Add(time.Hour), cc.unsaved+1
+		cc.store()
+	})
+	time.Sleep(50 * time.Millisecond)
+	if stored() {
+		t.Error("a state for which nobody waits is written at once again")
+	}
+	if err := a.stop(); err != nil || !stored() {
+		t.Errorf("the last state is stored: %v, %v", stored(), err)
+	}
 }
 
 // TestCopiedKeyIsShown: a node of the mesh that has our key is a problem.

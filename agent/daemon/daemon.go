@@ -206,7 +206,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	wg.Wait()
 	stopEngine()
 	<-ended
-	d.engine.community.work.Wait()
+	d.engine.community.storeLast()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
