@@ -1,10 +1,6 @@
 package cryptoauth
 
-import (
-	"golang.org/x/crypto/curve25519"
-
-	"github.com/meshagent/meshagent/agent/cjdns"
-)
+import "github.com/meshagent/meshagent/agent/cjdns"
 
 // Identity is a node's permanent key pair and what follows from it. It is
 // immutable and may be shared. Only NewIdentity and GenerateIdentity make one.
@@ -42,7 +38,4 @@ func GenerateIdentity(rand func([]byte)) *Identity {
 }
 
 // publicKey returns X25519(priv, 9).
-func publicKey(priv *[32]byte) (pub [32]byte) {
-	curve25519.ScalarBaseMult(&pub, priv)
-	return pub
-}
+func publicKey(priv *[32]byte) [32]byte { return x25519(priv, &[32]byte{9}) }

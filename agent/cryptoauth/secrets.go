@@ -3,19 +3,15 @@ package cryptoauth
 import (
 	"bytes"
 	"crypto/sha256"
-
-	"golang.org/x/crypto/curve25519"
+	"crypto/subtle"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
 // agree returns X25519(priv, pub). It reports false if pub is of low order.
 func agree(priv, pub *[32]byte) (secret [32]byte, ok bool) {
-	dh, err := curve25519.X25519(priv[:], pub[:])
-	if err != nil {
-		return secret, false
-	}
-	return [32]byte(dh), true
+	secret = x25519(priv, pub)
+	return secret, subtle.ConstantTimeCompare(secret[:], make([]byte, 32)) == 0
 }
 
 // handshakeSecret turns the result of a key agreement into a key. Without a
