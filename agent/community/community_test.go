@@ -42,6 +42,18 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestJoinTellsAdmin: with the membership the newcomer knows that the admin is
+// a member.
+func TestJoinTellsAdmin(t *testing.T) {
+	w := newWorld(t, "a", "m")
+	a, m := w.nodes[0], w.nodes[1]
+	a.found()
+	m.mustJoin(a.invite(InviteOptions{}))
+	if v, ok := m.lastVerdict(a); !ok || !v.Member {
+		t.Errorf("the newcomer was told %+v", v)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	w, a, b, m := demo(t)
 	if err := a.revoke(m.c.ip.String(), false); err != nil {

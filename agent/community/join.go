@@ -220,6 +220,7 @@ func (c *Community) enter(now mono.Time, j *joining, s *signer, m Membership, ob
 	}
 	c.rebuild()
 	c.putMember(&member{Membership: m, node: c.self, ip: c.ip}, out)
+	c.review(out) // the admin counts from now on
 	c.spread(now) // to those who were neighbours before
 	c.enqueue(now, c.receiving(Source{}, objects, byMember, nil), out)
 	c.whenSaved(out, func(err error, out *Out) {
