@@ -80,6 +80,7 @@ type Community struct {
 	contacts             []contact
 	nextTick, sync       mono.Time
 	lastSync             mono.Time
+	again                int       // rounds that repeat the last news
 	nextLook             mono.Time // at what may have expired
 	nextRenew            mono.Time
 	renewAt              int // index of the admin to ask next

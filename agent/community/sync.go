@@ -16,9 +16,10 @@ import (
 const (
 	syncTime    = 5 * time.Minute
 	syncPause   = 20 * time.Second // between summaries to one contact that we begin
-	maxTries    = 3                // summaries without an answer
+	maxTries    = 5                // summaries without an answer
 	syncPeers   = 8                // contacts that are told in one round
 	spreadPause = 3 * time.Second  // between rounds that news bring about
+	spreadTries = 3                // rounds after such a one, each later: messages get lost
 	perSummary  = 3                // messages with objects that one summary brings
 	messageRoom = MaxMessage - messageHead - batchHead - logHead
 )
@@ -77,6 +78,15 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 		return
 	}
 	c.sync, c.lastSync = now.Add(syncTime), now
+	if c.again > 0 {
+		c.again--
+		c.sync = now.Add(spreadPause << (spreadTries - c.again))
+		for i := range c.contacts {
+			if o := &c.contacts[i]; o.tries > 0 { // it has said nothing since
+				o.told = 0
+			}
+		}
+	}
 	slices.SortStableFunc(c.contacts, func(a, b contact) int { return cmp.Compare(a.told, b.told) })
 	left := syncPeers
 	for i := range c.contacts {
@@ -86,7 +96,7 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 			left--
 			c.greet(now, o, out)
 		case o.told == 0:
-			c.sync = now.Add(spreadPause) // it is waiting for news
+			c.sync = mono.Min(c.sync, now.Add(spreadPause)) // it is waiting for news
 		}
 	}
 	if c.isAdmin() {
@@ -105,6 +115,7 @@ func (c *Community) spread(now mono.Time) {
 	for i := range c.contacts {
 		c.contacts[i].told = 0
 	}
+	c.again = spreadTries
 	c.sync = mono.Min(c.sync, max(now, c.lastSync.Add(spreadPause)))
 	c.nextTick = mono.Min(c.nextTick, c.sync)
 }
@@ -248,6 +259,9 @@ func (c *Community) compare(from cjdns.Key, theirs summary, out *Out) {
 			}
 		}
 	}
+	if len(fresh) > 0 {
+		c.owes(from)
+	}
 	left := perSummary
 	for len(fresh) > 0 && left > 0 {
 		left--
@@ -265,6 +279,16 @@ func (c *Community) compare(from cjdns.Key, theirs summary, out *Out) {
 	}
 	if theirs.ask {
 		c.sendSummary(from, false, out)
+	}
+}
+
+// owes notes that a contact is sent news: as it passes them on, to us too, it
+// has them when it speaks again.
+func (c *Community) owes(k cjdns.Key) {
+	for i := range c.contacts {
+		if o := &c.contacts[i]; o.key == k {
+			o.tries = max(o.tries, 1)
+		}
 	}
 }
 

@@ -188,3 +188,31 @@ func TestNeighboursOfBefore(t *testing.T) {
 		t.Errorf("%d contacts", n)
 	}
 }
+
+// TestRevocationIsSaidAgain loses the first messages about a revocation: the
+// next round five minutes later would be too late.
+func TestRevocationIsSaidAgain(t *testing.T) {
+	for loss := range 4 {
+		w, a, _, m := demo(t)
+		x := w.add("x")
+		x.mustJoin(a.invite(InviteOptions{}))
+		x.show(m)
+		w.meet(a, x)
+		w.run(time.Minute)
+		left := loss
+		w.cut = func(from, to *tnode) bool {
+			if from != x && to != x || left == 0 {
+				return false
+			}
+			left--
+			return true
+		}
+		if err := a.revoke(m.c.self.String(), false); err != nil {
+			t.Fatal(err)
+		}
+		w.run(45 * time.Second)
+		if st, _ := x.c.standing(m.c.self); st != StandingRevoked {
+			t.Errorf("%d messages lost: the member is %v after 45 s", loss, st)
+		}
+	}
+}
