@@ -185,7 +185,8 @@ func (f *Finder) Answered(ip cjdns.IP, label cjdns.Label) mono.Time {
 }
 
 // Widen asks a direct peer through which no way to ip is known for one, now
-// and then, so that there is another when the one in use breaks.
+// and then, so that there is another when the one in use breaks. A supernode
+// is asked as well: it may know a better one.
 func (f *Finder) Widen(now mono.Time, ip cjdns.IP, out *Out) {
 	e := f.nodes[ip]
 	if e == nil || len(e.routes) == 0 || len(e.routes) >= maxRoutes || e.peer != 0 || now < e.nextWiden {
@@ -196,6 +197,9 @@ func (f *Finder) Widen(now mono.Time, ip cjdns.IP, out *Out) {
 		return
 	}
 	e.nextWiden = now.Add(f.jitter(widenTime))
+	if f.first != nil {
+		f.first(now, ip, out)
+	}
 	for _, p := range f.peers {
 		through := false
 		for i := range e.routes {

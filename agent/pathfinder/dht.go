@@ -27,6 +27,8 @@ type Query struct {
 	// Measures: the time that the answer takes counts, so it should not
 	// wait for a handshake.
 	Measures bool
+	// AnyWay: if there is a session with To, its own path will do.
+	AnyWay bool
 }
 
 // Out gathers what a step wants done. It belongs to the caller, who empties
@@ -35,10 +37,23 @@ type Out struct {
 	Queries []Query
 	Found   []cjdns.IP // a search has brought a route
 	Failed  []cjdns.IP // a search has ended without one
+
+	// Of the supernode client and the supernode role.
+	Controls []ControlQuery
+	Jobs     []*Job
+	Answers  []Query // late answers, to be sent in sessions that stand
 }
 
 // Reset empties o.
-func (o *Out) Reset() { o.Queries, o.Found, o.Failed = o.Queries[:0], o.Found[:0], o.Failed[:0] }
+func (o *Out) Reset() {
+	o.Queries, o.Found, o.Failed = o.Queries[:0], o.Found[:0], o.Failed[:0]
+	o.Controls, o.Jobs, o.Answers = o.Controls[:0], o.Jobs[:0], o.Answers[:0]
+}
+
+// Empty reports whether nothing is wanted.
+func (o *Out) Empty() bool {
+	return len(o.Queries)+len(o.Found)+len(o.Failed)+len(o.Controls)+len(o.Jobs)+len(o.Answers) == 0
+}
 
 // Config says who we are. Rand fills a slice with random bytes. Skip, if there
 // is one, reports that the node ip is not worth asking for target.
@@ -59,6 +74,12 @@ type Finder struct {
 	searches map[cjdns.IP]*search
 	pending  map[uint64]*pending
 	nextGC   mono.Time
+	// listed is told by which label a peer says that it sees us; nil: nobody
+	// wants to know.
+	listed func(now mono.Time, label, back cjdns.Label)
+	// first asks a supernode for the way to ip and returns until when no
+	// others should be asked; 0 if there is none, and nil without a client.
+	first func(now mono.Time, ip cjdns.IP, out *Out) mono.Time
 	// Counters of what was refused.
 	BadMessages, Unasked uint64
 	Asked                uint64 // questions sent
@@ -238,7 +259,7 @@ func (f *Finder) HandleMessage(now mono.Time, from Node, m *cjdns.Message, out *
 	}
 	from.Version = m.Version
 	if m.SubQuery != "" {
-		return nil // for a supernode, which we are not
+		return nil // for the supernode role
 	}
 	if m.Query == "" {
 		f.handleReply(now, from, m, out)
@@ -401,6 +422,9 @@ func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 	last := uint64(0)
 	for _, ref := range m.Nodes {
 		ip := ref.Key.IP()
+		if ip == f.selfIP && p.kind == "gp" && p.label.IsOneHop() && f.listed != nil {
+			f.listed(now, p.label, ref.Label)
+		}
 		if !ip.Valid() || ip == f.selfIP || ref.Version < oldestVersion {
 			continue
 		}

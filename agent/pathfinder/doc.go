@@ -8,9 +8,16 @@
 // known. What arrives is untrusted: a label is only a claim until an
 // authenticated answer came back along it.
 //
+// Beside the Finder there are two more. Client finds supernodes, tells one of
+// our links, and asks it for ways before the Finder asks nodes. Server is a
+// supernode. See docs/protocol/supernode.md.
+//
 //	here      cjdns
 //	store     dht/dhtcore/NodeStore.c (much reduced)
 //	search    dht/dhtcore/SearchRunner.c
 //	messages  dht/dhtcore/RouterModule.c
 //	Distance  dht/Address.c, Address_xorcmp
+//	Client    subnode/SupernodeHunter.c, SubnodePathfinder.c, ReachabilityAnnouncer.c
+//	sampler   subnode/ReachabilityCollector.c, LinkState.h
+//	Server    the route server, a program of its own
 package pathfinder

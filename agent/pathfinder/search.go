@@ -25,6 +25,8 @@ type search struct {
 	began   mono.Time
 	ask     mono.Time // nobody is asked before
 	hold    mono.Time // it does not fail before: a peer may come up that knows
+	snode   mono.Time // no node is asked before: a supernode was, or its label is being tried
+	told    cjdns.Label
 	asked   map[cjdns.IP]asked
 	running int // questions without an answer
 }
@@ -52,6 +54,9 @@ func (f *Finder) Search(now mono.Time, ip cjdns.IP, ask, hold mono.Time, out *Ou
 	}
 	s := &search{target: ip, began: now, ask: ask, hold: hold, asked: make(map[cjdns.IP]asked)}
 	f.searches[ip] = s
+	if f.first != nil && now >= ask {
+		s.snode = f.first(now, ip, out)
+	}
 	f.step(now, s, out)
 	return true
 }
@@ -61,12 +66,14 @@ func (f *Finder) Searching(ip cjdns.IP) bool { return f.searches[ip] != nil }
 
 // step moves s on: it ends it, or asks the next nodes.
 func (f *Finder) step(now mono.Time, s *search, out *Out) {
-	if _, ok := f.Path(now, s.target); ok {
+	if n, ok := f.Path(now, s.target); ok && !f.onTrial(now, s, n.Label) {
 		delete(f.searches, s.target)
-		out.Found = append(out.Found, s.target)
+		if n.Label != s.told {
+			out.Found = append(out.Found, s.target)
+		}
 		return
 	}
-	for now >= s.ask && s.running < maxParallel && len(s.asked) < maxAsked {
+	for now >= max(s.ask, s.snode) && s.running < maxParallel && len(s.asked) < maxAsked {
 		next := f.next(now, s)
 		if next == nil {
 			break
@@ -84,9 +91,61 @@ func (f *Finder) step(now mono.Time, s *search, out *Out) {
 		p.search = s
 		s.running++
 	}
-	if s.running <= 0 && now >= max(s.ask, s.hold) || now.Sub(s.began) > searchTimeout {
+	if s.running <= 0 && now >= max(s.ask, s.hold, s.snode) || now.Sub(s.began) > searchTimeout {
 		delete(f.searches, s.target)
 		out.Failed = append(out.Failed, s.target)
+	}
+}
+
+// onTrial reports whether label, the best for the target of s, is one that a
+// supernode has named and that has not answered yet. Once the trial is over
+// without an answer it rests, and the nodes are asked.
+func (f *Finder) onTrial(now mono.Time, s *search, label cjdns.Label) bool {
+	if s.told == 0 || label != s.told {
+		return false
+	}
+	if r := f.route(s.target, label); r != nil && recent(now, r) {
+		return false
+	}
+	if now < s.snode {
+		return true
+	}
+	f.Bad(now, s.target, label)
+	s.told = 0
+	_, other := f.Path(now, s.target)
+	return !other
+}
+
+// Await lets the search for ip ask no nodes before until: a supernode has been
+// asked.
+func (f *Finder) Await(now mono.Time, ip cjdns.IP, until mono.Time) {
+	if s := f.searches[ip]; s != nil {
+		s.snode = until
+	}
+}
+
+// Told takes the way to a node that a supernode names. A search for it tries
+// that label, and goes on if nothing answers along it within RouteWait.
+func (f *Finder) Told(now mono.Time, n Node, out *Out) {
+	e, _ := f.learn(now, n)
+	s := f.searches[n.IP]
+	if s == nil {
+		return
+	}
+	if r := f.route(n.IP, n.Label); e == nil || r == nil || now < r.BadUntil || s.told != 0 {
+		f.NotTold(now, n.IP, out)
+		return
+	}
+	s.told, s.snode = n.Label, now.Add(RouteWait)
+	out.Found = append(out.Found, n.IP)
+	f.step(now, s, out)
+}
+
+// NotTold tells that no supernode knows a way to ip.
+func (f *Finder) NotTold(now mono.Time, ip cjdns.IP, out *Out) {
+	if s := f.searches[ip]; s != nil && s.told == 0 {
+		s.snode = 0
+		f.step(now, s, out)
 	}
 }
 
@@ -113,7 +172,7 @@ func (f *Finder) late(now mono.Time, p *pending) {
 // due returns when s moves on by itself.
 func (s *search) due() mono.Time {
 	d := mono.Never
-	for _, t := range [...]mono.Time{s.ask, s.hold} {
+	for _, t := range [...]mono.Time{s.ask, s.hold, s.snode} {
 		if t != 0 {
 			d = mono.Min(d, t)
 		}
@@ -128,6 +187,9 @@ func (s *search) woken(now mono.Time) {
 	}
 	if now >= s.hold {
 		s.hold = 0
+	}
+	if now >= s.snode {
+		s.snode = 0
 	}
 }
 
