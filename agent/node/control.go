@@ -327,8 +327,15 @@ func (n *Node) handleControl(now mono.Time, p *Peer, back cjdns.Label, b *pkt.Bu
 		n.keyPong(now, p, back, &c, out)
 		return
 	case cjdns.CtrlGetSnodeQuery:
-		// We know no supernode: version 0, no key, no path.
-		reply.Type, reply.Kbps = cjdns.CtrlGetSnodeReply, 0xffffffff
+		n.snodeReply(&reply, back)
+		if back == p.label {
+			n.super.client.Proposed(now, back, &c, &n.found)
+		}
+	case cjdns.CtrlGetSnodeReply, cjdns.CtrlRPathReply:
+		if back == p.label {
+			n.super.client.HandleControl(now, back, &c, &n.found)
+		}
+		return
 	case cjdns.CtrlRPathQuery:
 		reply.Type, reply.Path = cjdns.CtrlRPathReply, back
 	case cjdns.CtrlLLAddrQuery:

@@ -39,6 +39,7 @@ const (
 	dropNotAdmitted        // handshake over the mesh without password, and not admitted
 	dropMeshFull           // no slot for another peering over the mesh
 	dropInside             // from an address of the overlay: a link cannot run over itself
+	dropNoRole             // a question for a supernode, which we are not
 	numReasons
 )
 
@@ -47,7 +48,7 @@ var reasonNames = [numReasons]string{
 	"malformed-label", "no-port", "port-down", "return-path", "label-spent", "control",
 	"unknown-session", "session-auth", "content", "message", "tun", "waiting-full", "too-big",
 	"no-route", "own-key", "version", "mesh-unknown", "not-admitted", "mesh-full",
-	"from-overlay",
+	"from-overlay", "no-supernode",
 }
 
 // bucket is a token bucket in whole numbers: rate tokens a second, at most

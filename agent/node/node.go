@@ -10,6 +10,7 @@
 //	control.go    net/ControlHandler.c, net/SwitchPinger.c
 //	session.go    net/SessionManager.c, net/UpperDistributor.c
 //	tun.go        net/TUNAdapter.c
+//	supernode.go  subnode/, the part that moves messages
 //
 // A Node has one owner. The data path (FromLink, FromTUN) allocates nothing
 // per packet once its tables are warm.
@@ -79,6 +80,7 @@ type Node struct {
 	waiting  session.Waiting
 	finder   *pathfinder.Finder
 	found    pathfinder.Out
+	super    supernodes
 
 	pings    map[uint64]*ping
 	refusing map[cjdns.IP]bool // see Refuse
@@ -142,9 +144,8 @@ func New(cfg Config, now mono.Time) *Node {
 		introductions: bucket{rate: 10, burst: 20},
 		scratch:       make([]byte, 0, 2048),
 	}
-	n.finder = pathfinder.New(pathfinder.Config{
-		Self: cfg.Identity.Public, Protocol: Protocol, Rand: cfg.Rand, Skip: n.knowsNoMore,
-	})
+	n.finder = pathfinder.New(n.finderConfig())
+	n.super.client = pathfinder.NewClient(n.finderConfig(), n.finder)
 	n.ca = cryptoauth.Config{Self: cfg.Identity, Users: &n.users, Rand: cfg.Rand, Version: Protocol}
 	n.meshCA = cryptoauth.Config{Self: cfg.Identity, Users: &n.meshUsers, Rand: cfg.Rand, Version: Protocol}
 	n.ports.Set(switchcore.Self, switchcore.Up)
@@ -159,10 +160,17 @@ func New(cfg Config, now mono.Time) *Node {
 	return n
 }
 
+func (n *Node) finderConfig() pathfinder.Config {
+	return pathfinder.Config{Self: n.self.Public, Protocol: Protocol, Rand: n.cfg.Rand, Skip: n.knowsNoMore}
+}
+
 // SetWall tells the time of day, seconds since 1970 and nanoseconds. Noise
-// handshakes carry it; nothing else looks at it. It may be wrong, but should
-// grow.
-func (n *Node) SetWall(sec int64, nsec uint32) { n.ca.Wall = cryptoauth.WallTime{Sec: sec, Nsec: nsec} }
+// handshakes carry it, and a supernode dates announcements by it; nothing else
+// looks at it. It may be wrong, but should grow.
+func (n *Node) SetWall(sec int64, nsec uint32) {
+	n.ca.Wall = cryptoauth.WallTime{Sec: sec, Nsec: nsec}
+	n.super.wall = sec*1000 + int64(nsec)/1_000_000
+}
 
 // SetMTU changes the MTU of the TUN device.
 func (n *Node) SetMTU(mtu int) { n.cfg.MTU = mtu }
@@ -180,6 +188,7 @@ type Out struct {
 
 	Messages      []Message
 	Introductions []Introduction
+	Jobs          []*pathfinder.Job // signatures to be made or checked: JobDone
 }
 
 // Reset empties o; the packets must have been put away already.
@@ -187,7 +196,7 @@ func (o *Out) Reset() {
 	o.Frames.Reset()
 	o.TUN.Reset()
 	o.Asks, o.Replies, o.Events = o.Asks[:0], o.Replies[:0], o.Events[:0]
-	o.Messages, o.Introductions = o.Messages[:0], o.Introductions[:0]
+	o.Messages, o.Introductions, o.Jobs = o.Messages[:0], o.Introductions[:0], o.Jobs[:0]
 }
 
 // Ask is a wish to the outside.
@@ -266,7 +275,7 @@ func (n *Node) FromTUN(now mono.Time, in *pkt.Batch, out *Out) {
 
 // flush carries out what the pathfinder wants until it wants nothing more.
 func (n *Node) flush(now mono.Time, out *Out) {
-	for len(n.found.Queries)+len(n.found.Found)+len(n.found.Failed) > 0 {
+	for !n.found.Empty() {
 		f := n.found
 		n.found = pathfinder.Out{}
 		for _, q := range f.Queries {
@@ -278,11 +287,20 @@ func (n *Node) flush(now mono.Time, out *Out) {
 		for _, ip := range f.Failed {
 			n.pathFailed(now, ip, out)
 		}
+		for _, q := range f.Controls {
+			n.sendControlQuery(now, q, out)
+		}
+		for _, q := range f.Answers {
+			n.sendAnswer(now, q, out)
+		}
+		out.Jobs = append(out.Jobs, f.Jobs...)
 	}
 }
 
 // Deadline returns when Expire should be called next.
-func (n *Node) Deadline() mono.Time { return mono.Min(n.nextTick, n.finder.Deadline()) }
+func (n *Node) Deadline() mono.Time {
+	return mono.Min(mono.Min(n.nextTick, n.finder.Deadline()), n.superDeadline())
+}
 
 // hurry makes the next tick come soon, because something now waits.
 func (n *Node) hurry(now mono.Time) { n.nextTick = mono.Min(n.nextTick, now.Add(tickShort)) }
@@ -293,9 +311,16 @@ func (n *Node) Expire(now mono.Time, out *Out) {
 		n.finder.Expire(now, &n.found)
 		n.flush(now, out)
 	}
-	if now < n.nextTick {
-		return
+	if now >= n.nextTick {
+		n.tick(now, out)
 	}
+	if now >= n.superDeadline() {
+		n.expireSupernodes(now, out)
+	}
+}
+
+// tick does what is looked at now and then.
+func (n *Node) tick(now mono.Time, out *Out) {
 	n.nextTick = now.Add(tickLong)
 	n.expireLinks(now, out)
 	n.expireMesh(now, out)
@@ -303,6 +328,8 @@ func (n *Node) Expire(now mono.Time, out *Out) {
 	n.expireSessions(now, out)
 	n.expirePings(now, out)
 	n.expireMail(now, out)
+	n.seekUplink(now, out)
+	n.refreshLinks(now)
 	n.flush(now, out)
 }
 

@@ -48,6 +48,7 @@ func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) *Peer {
 	n.pairUp(now, p)
 	out.Events = append(out.Events, Event{Kind: EventPeerUp, Peer: p.info()})
 	n.finder.PeerUp(now, pathfinder.Node{Key: p.key, IP: p.ip, Version: p.version, Label: p.label}, &n.found)
+	n.linkUp(now, p)
 	if n.onMesh(p) {
 		n.meshUp(now, p, out)
 	}

@@ -211,7 +211,10 @@ func (n *Node) innerMessage(now mono.Time, s *session.Session, back cjdns.Label,
 	if n.prepareAnswer(now, s, back, &m, out) {
 		return false
 	}
-	reply := n.finder.HandleMessage(now, at(s, back), &m, &n.found)
+	reply, ours := n.superMessage(now, at(s, back), &m)
+	if !ours {
+		reply = n.finder.HandleMessage(now, at(s, back), &m, &n.found)
+	}
 	if reply == nil {
 		return false
 	}
@@ -240,7 +243,7 @@ func (n *Node) sendMessage(now mono.Time, s *session.Session, label cjdns.Label,
 	}
 	asking := s.Asking
 	n.sendSession(now, s, label, b, out)
-	if m.Query == "" {
+	if m.Query == "" && m.SubQuery == "" {
 		s.Asking = asking // an answer asks for none
 	}
 }
@@ -280,12 +283,19 @@ func (n *Node) askNode(now mono.Time, s *session.Session, label cjdns.Label, out
 
 // sendQuery carries a query of the pathfinder.
 func (n *Node) sendQuery(now mono.Time, q pathfinder.Query, out *Out) {
+	if q.To.IP == n.self.IP {
+		n.toSelf(now, q)
+		return
+	}
 	s := n.sessions.ByIP(q.To.IP)
 	if s == nil {
 		if s = n.newSession(now, q.To.Key, q.To.IP); s == nil {
 			return
 		}
 		s.Version = q.To.Version
+	}
+	if q.AnyWay && n.anyWay(now, s, &q) == 0 {
+		return // no way to it is known
 	}
 	if s.Path == 0 {
 		n.setPath(now, s, q.To.Label, session.Found)

@@ -33,7 +33,9 @@ func (n *Node) Status(now mono.Time) Status {
 			{"mesh-slots-resting", len(n.mesh.slots.resting), maxMeshSlots - len(n.mesh.peers)},
 			{"messages", len(n.mail.waiting), maxLetters},
 		},
+		Supernode: n.supernodeStatus(),
 	}
+	s.Tables = append(s.Tables, n.supernodeTables()...)
 	for _, l := range n.links {
 		if l != nil {
 			s.Links = append(s.Links, l.status())
@@ -108,6 +110,7 @@ func (n *Node) dropCounts() map[string]int64 {
 			m["session."+cryptoauth.DecryptErr(code).Error()] = int64(c)
 		}
 	}
+	n.supernodeDrops(m)
 	if n.sessions.Evicted != 0 {
 		m["sessions-evicted"] = int64(n.sessions.Evicted)
 	}

@@ -120,6 +120,7 @@ func (n *Node) passOn(now mono.Time, p *Peer, out *Out) {
 // slotDown tells that nothing gets through the slot of p.
 func (n *Node) slotDown(now mono.Time, p *Peer, out *Out) {
 	n.finder.PeerDown(now, p.label)
+	n.super.client.PeerDown(now, p.label)
 	n.pathsLost(now, p.label, out)
 }
 

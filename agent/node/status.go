@@ -17,6 +17,7 @@ type Status struct {
 	Tables    []TableStatus    `json:"tables"`
 	Problems  []string         `json:"problems"` // what does not work now, one sentence each
 	Bus       BusStatus        `json:"ubus"`
+	Supernode SupernodeStatus  `json:"supernode"`
 }
 
 // BusStatus describes the connection to ubusd, OpenWrt's local bus.

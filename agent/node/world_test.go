@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pkt"
@@ -43,6 +44,7 @@ type host struct {
 	w    *world
 	name string
 	id   *cryptoauth.Identity
+	sign *cjdns.SigningKey
 	node *Node
 	out  Out
 	pool pkt.Pool
@@ -59,6 +61,8 @@ type host struct {
 	dead    bool
 	// boots counts the starts of the agent.
 	boots uint32
+	// skew is how fast its clock is.
+	skew time.Duration
 }
 
 func newWorld(t *testing.T, seed uint64) *world {
@@ -107,6 +111,7 @@ func (w *world) host(name string, segs ...int) *host {
 		addr: pkt.UDPAddr(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, i}), 1000), 0),
 		mac:  pkt.MACAddr([6]byte{2, 0, 0, 0, 0, i}),
 	}
+	h.sign = cjdns.NewSigningKey(h.id.Private)
 	w.hosts = append(w.hosts, h)
 	h.boot()
 	return h
@@ -116,6 +121,7 @@ func (w *world) host(name string, segs ...int) *host {
 func (h *host) boot() {
 	h.out.Pool = &h.pool
 	h.node = New(Config{Identity: h.id, Rand: h.w.random, Program: "test"}, h.w.now)
+	h.tick()
 	h.dead = false
 	h.boots++
 	for i, s := range h.segs {
@@ -161,7 +167,13 @@ func (h *host) drain() {
 	h.asks = append(h.asks, h.out.Asks...)
 	h.letters = append(h.letters, h.out.Messages...)
 	h.intros = append(h.intros, h.out.Introductions...)
+	jobs := slices.Clone(h.out.Jobs)
 	h.out.Reset()
+	for _, j := range jobs {
+		j.Run(h.sign, h.w.random)
+		h.node.JobDone(h.w.now, j, &h.out)
+		h.drain()
+	}
 }
 
 func (w *world) send(from *host, b *pkt.Buf) {
@@ -204,6 +216,7 @@ func (w *world) run(d time.Duration) {
 		w.deliver()
 		for _, h := range w.hosts {
 			if !h.dead && h.node.Deadline() <= w.now {
+				h.tick()
 				h.node.Expire(w.now, &h.out)
 				h.drain()
 				if h.node.Deadline() <= w.now {
@@ -212,6 +225,15 @@ func (w *world) run(d time.Duration) {
 			}
 		}
 	}
+}
+
+// worldStart is when the world began, in seconds since 1970.
+const worldStart = 1_700_000_000
+
+// tick tells the node the time of day, as the daemon does.
+func (h *host) tick() {
+	at := h.w.now.Add(h.skew)
+	h.node.SetWall(worldStart+int64(at)/1e9, uint32(int64(at)%1e9))
 }
 
 func (w *world) deliver() {
@@ -233,6 +255,7 @@ func (h *host) receive(link uint16, from pkt.Addr, data []byte) {
 	b := h.pool.Get()
 	b.Set(data)
 	b.Port, b.Addr = link, from
+	h.tick()
 	in := pkt.Batch{Bufs: []*pkt.Buf{b}}
 	h.node.FromLink(h.w.now, &in, &h.out)
 	h.drain()
