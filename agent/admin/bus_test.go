@@ -312,6 +312,30 @@ func TestStatusShowsUbus(t *testing.T) {
 	}
 }
 
+func TestStatusShowsSupernodes(t *testing.T) {
+	k := node.KnownSupernode{IP: "fc00::1", State: "active", RTTMicros: 12_300}
+	for _, x := range []struct {
+		s    node.SupernodeStatus
+		want string
+	}{
+		{node.SupernodeStatus{}, ""},
+		{node.SupernodeStatus{Known: []node.KnownSupernode{{State: "silent"}}}, "supernode  none answers, 0 links announced\n"},
+		{node.SupernodeStatus{Known: []node.KnownSupernode{k, {State: "ready"}}, Announced: 1}, "supernode  fc00::1, 12.30 ms, 1 more, 1 link announced\n"},
+		{
+			node.SupernodeStatus{Role: true, Known: []node.KnownSupernode{k}, Nodes: 2, Links: 1, Taken: 3, Routes: 4, NoRoute: 5},
+			"supernode  this node, 0 links announced\nserving    2 nodes, 1 link, 3 announcements taken, 4 paths told, 5 not known\n",
+		},
+	} {
+		var b strings.Builder
+		if err := WriteStatus(&b, node.Status{Supernode: x.s}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), x.want) || x.want == "" && strings.Contains(b.String(), "supernode") {
+			t.Errorf("%+v:\n%s", x.s, b.String())
+		}
+	}
+}
+
 // TestBusAbsentAndRefused goes through what ubusd can do to us.
 func TestBusAbsentAndRefused(t *testing.T) {
 	for _, auto := range []bool{true, false} {

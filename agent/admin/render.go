@@ -26,6 +26,12 @@ func WriteStatus(w io.Writer, s node.Status) error {
 	if bus := busLine(s.Bus); bus != "" {
 		t.row("ubus", bus)
 	}
+	if line := supernodeLine(s.Supernode); line != "" {
+		t.row("supernode", line)
+	}
+	if line := roleLine(s.Supernode); line != "" {
+		t.row("serving", line)
+	}
 	if len(s.Drops) > 0 {
 		t.row("drops", drops(s.Drops))
 	}
@@ -65,6 +71,37 @@ func busLine(b node.BusStatus) string {
 		return ""
 	}
 	return b.State + ": " + clean(b.Error)
+}
+
+// supernodeLine says which supernode is used; nothing if none is known.
+func supernodeLine(s node.SupernodeStatus) string {
+	ready, who := 0, "none answers"
+	for _, k := range s.Known {
+		switch k.State {
+		case "active":
+			who = k.IP + ", " + rtt(k.RTTMicros)
+			if s.Role {
+				who = "this node"
+			}
+		case "ready":
+			ready++
+		}
+	}
+	if len(s.Known) == 0 {
+		return ""
+	}
+	if ready > 0 {
+		who += fmt.Sprintf(", %d more", ready)
+	}
+	return fmt.Sprintf("%s, %s announced", who, plural(s.Announced, "link"))
+}
+
+// roleLine says what this node knows and does as a supernode.
+func roleLine(s node.SupernodeStatus) string {
+	if !s.Role {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s, %d announcements taken, %d paths told, %d not known", plural(s.Nodes, "node"), plural(s.Links, "link"), s.Taken, s.Routes, s.NoRoute)
 }
 
 func writeLinks(w io.Writer, links []node.LinkStatus) error {

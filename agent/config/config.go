@@ -159,6 +159,7 @@ func (d *draft) readMain(file string, s *Section) {
 		"state_dir": pathInto(&m.StateDir, 4096),
 		"socket":    pathInto(&m.Socket, maxSocketPath),
 		"ubus":      into(&m.Ubus, parseUbus),
+		"supernode": into(&m.Supernode, parseBool),
 		"inbound":   wordInto(&m.Inbound, inboundWords, false),
 		"log_level": wordInto(&m.LogLevel, logLevelWords, false),
 		"private_key": func(v string) error {

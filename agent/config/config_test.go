@@ -59,6 +59,7 @@ config meshagent 'main'
 	option socket '/run/x.sock'
 	option inbound 'open'
 	option log_level 'debug'
+	option supernode '1'
 config tun 'tun'
 	option name 'tunA'
 	option mtu '1400'
@@ -112,7 +113,7 @@ config supernode
 		t.Fatal(err)
 	}
 	want := Config{
-		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug, UbusAuto},
+		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug, UbusAuto, true},
 		TUN:  TUN{true, "tunA", 1400, false},
 		UDP: []UDP{
 			{"wan", true, netip.MustParseAddrPort("10.0.0.1:2000"), BeaconAccept, []string{"eth0", "10.0.0.255"}, 2001, 46, "eth0"},

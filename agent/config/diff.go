@@ -169,6 +169,7 @@ func mainDiff(a, b Main) []string {
 		a.Ubus != b.Ubus, "ubus",
 		a.Inbound != b.Inbound, "inbound",
 		a.LogLevel != b.LogLevel, "log_level",
+		a.Supernode != b.Supernode, "supernode",
 	)
 }
 

@@ -46,6 +46,9 @@ type Main struct {
 	Inbound  Inbound  // what the overlay may start towards this host
 	LogLevel LogLevel // least severe message that is logged
 	Ubus     string   // socket of ubusd, UbusAuto or UbusOff
+	// Supernode: this node is one, and those in Config.Supernodes are the
+	// others of its community.
+	Supernode bool
 }
 
 // Values of Main.Ubus that are no path.

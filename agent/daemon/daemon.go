@@ -71,6 +71,7 @@ type Daemon struct {
 	tun    tunState
 	mesh   meshRun
 	memory memory
+	supers supernodes            // as the node knows them
 	peers  map[string]*peerState // by peerID
 	addrs  []netip.Prefix        // of this host, as of the last report
 	devs   kernel.Links          // as of the last answer
@@ -264,9 +265,7 @@ func (d *Daemon) apply(ctx context.Context) {
 	d.communityTime(ctx)
 	d.applyUsers(ctx)
 	d.applyAdmission(ctx)
-	if len(d.cfg.Supernodes) > 0 {
-		d.log.Warn("supernode sections have no effect yet: paths are found without supernodes")
-	}
+	d.applySupernodes(ctx)
 	devs := d.devices()
 	d.links.want(ctx, &d.cfg, devs)
 	d.links.check(ctx, devs)

@@ -175,6 +175,7 @@ func (e *engine) flush(now mono.Time) {
 		e.onOut(now, &e.out)
 		e.out.Asks, e.out.Replies, e.out.Events = e.out.Asks[:0], e.out.Replies[:0], e.out.Events[:0]
 	}
+	e.nodeJobs()
 	e.toMesh(now)
 	e.links.write(&e.out.Frames, &e.pool)
 	writeLocal(e.tun, &e.out.TUN, &e.pool)

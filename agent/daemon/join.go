@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
-	"github.com/meshagent/meshagent/agent/identity"
 	"github.com/meshagent/meshagent/agent/mesh"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/node"
@@ -31,14 +31,35 @@ type join struct {
 	slow chan slowJob
 }
 
-// slowJob is work for slowWork, and the mesh that wants its result.
+// slowJob is work for slowWork. done takes its result, on the engine's
+// goroutine.
 type slowJob struct {
-	job  *identity.Job
-	core *meshCore
+	job interface {
+		Run(k *cjdns.SigningKey, rand func([]byte))
+	}
+	done func(now mono.Time)
 }
 
-// slowJobs is the length of the queue; the mesh gives one at a time.
+// slowJobs is the length of the queue; the mesh gives one at a time, and so do
+// the supernode client and the supernode role.
 const slowJobs = 8
+
+// slowly gives j to slowWork, if there is room.
+func (e *engine) slowly(j slowJob) {
+	select {
+	case e.join.slow <- j:
+	default:
+	}
+}
+
+// nodeJobs gives slowWork the jobs of the node.
+func (e *engine) nodeJobs() {
+	for _, j := range e.out.Jobs {
+		e.slowly(slowJob{j, func(now mono.Time) { e.node.JobDone(now, j, &e.out) }})
+	}
+	clear(e.out.Jobs)
+	e.out.Jobs = e.out.Jobs[:0]
+}
 
 // settleRounds bounds how often overlay and mesh hand each other frames in one
 // step. An answer to an answer can wait for the next one.
@@ -84,11 +105,13 @@ func (e *engine) toMesh(now mono.Time) {
 // reports whether the node may have something to send now.
 func (e *engine) fromMesh(now mono.Time) bool {
 	o := &e.mesh.out
+	core := e.mesh
 	for _, j := range o.Jobs {
-		select {
-		case e.join.slow <- slowJob{j, e.mesh}:
-		default:
-		}
+		e.slowly(slowJob{j, func(now mono.Time) {
+			if e.mesh == core { // else nobody waits for it any more
+				core.mesh.JobDone(now, j, &core.out)
+			}
+		}})
 	}
 	clear(o.Jobs)
 	o.Jobs = o.Jobs[:0]
@@ -171,11 +194,7 @@ func (d *Daemon) slowWork(ctx context.Context) {
 			return
 		case s := <-d.engine.join.slow:
 			s.job.Run(d.sign, random)
-			d.engine.do(ctx, func(now mono.Time) {
-				if d.engine.mesh == s.core { // else nobody waits for it any more
-					s.core.mesh.JobDone(now, s.job, &s.core.out)
-				}
-			})
+			d.engine.do(ctx, s.done)
 		case j := <-d.engine.community.slow:
 			j.Run(d.sign, random)
 			d.engine.do(ctx, func(now mono.Time) { d.engine.community.jobDone(now, j) })

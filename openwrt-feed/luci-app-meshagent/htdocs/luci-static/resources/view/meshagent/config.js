@@ -52,6 +52,7 @@ function general(map) {
 	fields.list(s, 'inbound', _('From the overlay'), 'closed', [
 		[ 'closed', _('closed: answers and pings only') ], [ 'open', _('open: everything that the firewall lets through') ]
 	], _('What other nodes of the overlay may start towards this router.'));
+	fields.flag(s, 'supernode', _('Supernode'), '0', _('Others tell it of their links and ask it for paths.'));
 	fields.list(s, 'log_level', _('Log level'), 'info', [ 'error', 'warn', 'info', 'debug' ]);
 	fields.value(s, 'key_file', _('File of the private key'), '/etc/meshagent/key', check.path, _('Made at the first start, never overwritten. Needs a restart.'));
 	fields.value(s, 'state_dir', _('Directory for what is remembered'), '/var/lib/meshagent', check.path, _('Needs a restart.'));
@@ -117,7 +118,7 @@ function peers(map) {
 	fields.more(fields.secret(fields.required(fields.value(s, 'password', _('Password'), '', 'maxlength(256)'))), _('Give every neighbour one of its own.'));
 	fields.value(s, 'ip', _('Only for'), _('any'), 'ip6addr("nomask")', _('The overlay address of the only node that may use it.'));
 
-	s = grid(map, 'supernode', _('Supernodes'), _('Nodes that are asked for paths. Read, but without effect in this version.'), false);
+	s = grid(map, 'supernode', _('Supernodes'), _('Supernodes that may be used: they are told of our links and asked for paths. With none here, those that our peers use are used.'), false);
 	fields.flag(s, 'enabled', _('Enabled'), '1').editable = true;
 	fields.required(fields.value(s, 'public_key', _('Public key'), '….k', check.nodeKey));
 }
