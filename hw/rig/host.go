@@ -201,6 +201,14 @@ type Status struct {
 		IP, State, Label                            string
 		LostPackets, ReceivedOutOfRange, Duplicates uint64
 	}
+	Supernode struct {
+		Active               string
+		AnnouncedLinks       int
+		AnnouncementsTaken   int
+		Nodes, Links, Routes int
+		Taken, NoRoute       int
+		AnnouncementRestarts int
+	}
 	Drops  map[string]int64
 	Tables []struct {
 		Name        string

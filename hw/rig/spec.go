@@ -20,6 +20,7 @@ type Spec struct {
 	Mesh      *MeshSpec // ours only; nil: none
 
 	Closed   bool     // ours only: inbound closed
+	Snode    bool     // ours only: it is a supernode
 	NoTUN    bool     // ours only
 	TUN      []string // ours only; further options of the tun section: name, value, …
 	LogLevel string   // ours only; empty: the default
@@ -108,8 +109,12 @@ func (s Spec) uci(h *Host) string {
 	if s.Closed {
 		inbound = "closed"
 	}
+	snode := ""
+	if s.Snode {
+		snode = "1"
+	}
 	section(&b, "meshagent", "main", "enabled", "1", "key_file", h.keyFile(), "socket", h.Socket,
-		"state_dir", filepath.Dir(h.Conf), "inbound", inbound, "log_level", s.LogLevel)
+		"state_dir", filepath.Dir(h.Conf), "inbound", inbound, "log_level", s.LogLevel, "supernode", snode)
 	if s.NoTUN {
 		section(&b, "tun", "tun", "enabled", "0")
 	} else {
