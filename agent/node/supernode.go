@@ -37,6 +37,9 @@ func (n *Node) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *Ou
 		s.server = pathfinder.NewServer(n.finderConfig())
 		s.server.SetWall(now, s.wall)
 	}
+	if s.server != nil {
+		s.server.SetCommunity(keys)
+	}
 	s.client.SetSupernodes(now, keys, role, &n.found)
 	n.flush(now, out)
 	n.hurry(now)

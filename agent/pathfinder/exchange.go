@@ -29,20 +29,44 @@ const (
 // for the first. A receiver whose hash is another says so, and is told
 // everything from the beginning. Source: ours.
 type partners struct {
+	members []*member // all that are configured
 	others  []*partner
 	away    []*partner // that were others, and may come back
 	signers map[cjdns.VerifyKey]*vertex
 }
 
-// partner is one other supernode.
+// member is a supernode that may pass on to us.
+type member struct {
+	ip cjdns.IP
+	in pace
+}
+
+// SetCommunity says which supernodes may pass on to us.
+func (s *Server) SetCommunity(keys []cjdns.Key) {
+	s.members = nil
+	for _, k := range keys[:min(len(keys), MaxSupernodes)] {
+		s.members = append(s.members, &member{ip: k.IP()})
+	}
+}
+
+func (s *Server) member(ip cjdns.IP) *member {
+	for _, m := range s.members {
+		if m.ip == ip {
+			return m
+		}
+	}
+	return nil
+}
+
+// partner is one other supernode that is up.
 type partner struct {
 	Node
 	queue  []*vertex // to be told of
 	queued map[*vertex]bool
 	// agreed is the beginning of the hash of what it holds, as far as it said.
-	agreed  map[*vertex]uint64
-	flight  map[uint64]*passed
-	out, in pace
+	agreed map[*vertex]uint64
+	flight map[uint64]*passed
+	out    pace
 }
 
 // passed is an announcement that was passed on and not answered yet.
@@ -76,11 +100,7 @@ func (s *Server) SetPartners(nodes []Node) {
 		}
 		p.Node = n
 		s.others = append(s.others, p)
-		for _, v := range s.graph.all {
-			if h, ok := p.agreed[v]; !ok || h != prefix(v.log.hash) {
-				s.enqueue(p, v)
-			}
-		}
+		s.missing(p)
 	}
 	for _, p := range append(old, away...) {
 		if len(s.away) < MaxSupernodes && !slices.ContainsFunc(nodes, func(n Node) bool { return named(p, n) }) {
@@ -89,8 +109,21 @@ func (s *Server) SetPartners(nodes []Node) {
 	}
 }
 
-// sweep forgets what partners hold of nodes that are gone.
+// missing lets p be told of what it does not hold as we do.
+func (s *Server) missing(p *partner) {
+	for _, v := range s.graph.all {
+		if h, ok := p.agreed[v]; (!ok || h != prefix(v.log.hash)) && !p.under(v) {
+			s.enqueue(p, v)
+		}
+	}
+}
+
+// sweep forgets what partners hold of nodes that are gone, and begins again
+// with what they did not take.
 func (s *Server) sweep() {
+	for _, p := range s.others {
+		s.missing(p)
+	}
 	for k, v := range s.signers {
 		if v.gone {
 			delete(s.signers, k)
@@ -200,7 +233,7 @@ func (s *Server) HandleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 	delete(p.flight, id)
 	switch {
 	case m.Error == refusalNames[refuseOld]:
-		// It knows better.
+		p.agreed[f.v] = prefix(f.v.log.hash) // it knows better
 	case string(m.StateHash) != string(f.want[:]):
 		s.again(now, p, f, out)
 	case f.v.gone || f.v.log.hash != f.hash:
@@ -220,7 +253,7 @@ func (s *Server) HandleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 func (s *Server) again(now mono.Time, p *partner, f *passed, out *Out) {
 	delete(p.agreed, f.v)
 	if f.tries++; f.tries >= maxTries || f.v.gone || len(f.v.log.list) == 0 {
-		return // the next announcement is another occasion
+		return // sweep begins again
 	}
 	f.at = 0
 	s.send(now, p, f, cjdns.StateHash{}, out)

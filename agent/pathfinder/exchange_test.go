@@ -20,6 +20,8 @@ type pair struct {
 func newPair(t testing.TB) *pair {
 	a, b := maker(11), maker(12)
 	p := &pair{a: newServer(a.Key), b: newServer(b.Key), an: a.Node, bn: b.Node}
+	p.a.SetCommunity([]cjdns.Key{p.bn.Key})
+	p.b.SetCommunity([]cjdns.Key{p.an.Key})
 	p.a.SetPartners([]Node{p.bn})
 	p.b.SetPartners([]Node{p.an})
 	return p
@@ -125,6 +127,19 @@ func TestSupernodesAgree(t *testing.T) {
 	if !p.same(x) {
 		t.Errorf("they differ after a repeat; refused %v", p.b.Refused)
 	}
+	// One that refuses at first, because it does not know us yet, is told again.
+	p.b.SetCommunity(nil)
+	now = now.Add(time.Minute)
+	p.tell(t, now, p.a, x, cjdns.Announcement{Peers: []cjdns.AnnouncedPeer{ofX}})
+	if p.same(x) || p.b.Refused[refuseSnode] == 0 || p.b.Refused[refuseSnode] > 2*maxTries {
+		t.Fatalf("taken from a stranger, or asked without end: %v", p.b.Refused)
+	}
+	p.b.SetCommunity([]cjdns.Key{p.an.Key})
+	now = now.Add(tidyEvery)
+	p.settle(now)
+	if !p.same(x) {
+		t.Fatal("not told again")
+	}
 	// One that was away is told what it has missed, and no more.
 	p.a.SetPartners(nil)
 	now = now.Add(time.Minute)
@@ -144,6 +159,7 @@ func TestSupernodesAgree(t *testing.T) {
 	c := newServer(maker(13).Key)
 	p.b, p.bn = c, maker(13).Node
 	c.SetWall(0, testWall)
+	c.SetCommunity([]cjdns.Key{p.an.Key})
 	c.SetPartners([]Node{p.an})
 	p.a.SetPartners([]Node{p.bn})
 	p.settle(now)

@@ -40,6 +40,7 @@ func FuzzSupernode(f *testing.F) {
 		finder := New(cfg)
 		c, s := NewClient(cfg, finder), NewServer(cfg)
 		s.SetWall(0, testWall)
+		s.SetCommunity([]cjdns.Key{maker2.Key})
 		s.SetPartners([]Node{maker2.Node})
 		now, out := mono.Time(0), new(Out)
 		finder.PeerUp(now, maker1.Node, out)

@@ -16,7 +16,7 @@ func (s *Server) announcement(now mono.Time, from Node, m *cjdns.Message, out *O
 		return s.refuse(now, c, refuseMalformed)
 	}
 	if c.ann.Snode != s.selfIP {
-		p := s.partner(from.IP)
+		p := s.member(from.IP)
 		if p == nil || c.ann.Snode != from.IP || len(m.StateHash) != len(cjdns.StateHash{}) {
 			return s.refuse(now, c, refuseSnode)
 		}
