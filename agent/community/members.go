@@ -1,8 +1,10 @@
 package community
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
@@ -84,11 +86,13 @@ func (c *Community) memberKeys() []cjdns.Key {
 	for k := range c.members {
 		keys = append(keys, k)
 	}
-	slices.SortFunc(keys, compareKeys)
+	sortKeys(keys)
 	return keys
 }
 
-func compareKeys(a, b cjdns.Key) int { return slices.Compare(a[:], b[:]) }
+func sortKeys(keys []cjdns.Key) {
+	sort.Slice(keys, func(i, j int) bool { return bytes.Compare(keys[i][:], keys[j][:]) < 0 })
+}
 
 // users returns the members that came in by an invite, in the order of their
 // joining.
@@ -99,7 +103,7 @@ func (c *Community) users(id InviteID) (list []*member) {
 		}
 	}
 	slices.SortFunc(list, func(a, b *member) int {
-		return cmp.Or(cmp.Compare(a.Joined, b.Joined), compareKeys(a.node, b.node))
+		return cmp.Or(cmp.Compare(a.Joined, b.Joined), bytes.Compare(a.node[:], b.node[:]))
 	})
 	return list
 }

@@ -3,6 +3,7 @@ package community
 import (
 	"errors"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -65,7 +66,7 @@ type exam struct {
 func (c *Community) receiving(from Source, objects [][]byte, by trust, done func(now mono.Time, taken int, err error, out *Out)) task {
 	objects = slices.Clone(objects)
 	// Admins' certificates first: the others need them.
-	slices.SortStableFunc(objects, func(a, b []byte) int { return rank(a) - rank(b) })
+	sort.SliceStable(objects, func(i, j int) bool { return rank(objects[i]) < rank(objects[j]) })
 	taken := 0
 	var first error
 	note := func(err error) {

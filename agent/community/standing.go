@@ -128,7 +128,7 @@ func (c *Community) review(out *Out) {
 			changed = append(changed, k)
 		}
 	}
-	slices.SortFunc(changed[first:], compareKeys)
+	sortKeys(changed[first:])
 	c.tell(changed, out)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
@@ -44,7 +45,7 @@ type Snapshot struct{ s stored }
 
 // Bytes writes the state; any goroutine may do that.
 func (n *Snapshot) Bytes() []byte {
-	slices.SortFunc(n.s.Members, bytes.Compare)
+	sort.Slice(n.s.Members, func(i, j int) bool { return bytes.Compare(n.s.Members[i], n.s.Members[j]) < 0 })
 	b, err := json.Marshal(&n.s)
 	if err != nil {
 		panic("community: state cannot be written: " + err.Error()) // plain data

@@ -1,8 +1,10 @@
 package community
 
 import (
+	"bytes"
 	"encoding/hex"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 )
@@ -180,7 +182,7 @@ func (c *Community) Revoked() []cjdns.IP {
 	for ip := range c.revokedAdmins {
 		ips = append(ips, ip)
 	}
-	slices.SortFunc(ips, func(a, b cjdns.IP) int { return slices.Compare(a[:], b[:]) })
+	sort.Slice(ips, func(i, j int) bool { return bytes.Compare(ips[i][:], ips[j][:]) < 0 })
 	return slices.Compact(ips)
 }
 

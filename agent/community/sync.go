@@ -1,8 +1,8 @@
 package community
 
 import (
-	"cmp"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -87,7 +87,7 @@ func (c *Community) syncTick(now mono.Time, out *Out) {
 			}
 		}
 	}
-	slices.SortStableFunc(c.contacts, func(a, b contact) int { return cmp.Compare(a.told, b.told) })
+	sort.SliceStable(c.contacts, func(i, j int) bool { return c.contacts[i].told < c.contacts[j].told })
 	left := syncPeers
 	for i := range c.contacts {
 		switch o := &c.contacts[i]; {
@@ -342,7 +342,7 @@ func (c *Community) sendLog(to cjdns.Key, s *signer, from uint32, left int, out 
 			note(&v.Head)
 		}
 	}
-	slices.SortFunc(list, func(a, b []byte) int { return cmp.Compare(numbers[string(a)], numbers[string(b)]) })
+	sort.Slice(list, func(i, j int) bool { return numbers[string(list[i])] < numbers[string(list[j])] })
 	for more := true; more && left > 0; {
 		t := batch{signer: s.id, from: from, through: c.through(s)}
 		t.objects, list = fill(list)

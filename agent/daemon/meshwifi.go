@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/kernel"
@@ -62,6 +63,6 @@ func (w *meshWifi) list(name string, devs kernel.Links) (list []batman.MAC) {
 			list = append(list, s.MAC)
 		}
 	}
-	slices.SortFunc(list, batman.MAC.Compare)
+	sort.Slice(list, func(i, j int) bool { return list[i].Compare(list[j]) < 0 })
 	return slices.Compact(list)
 }

@@ -1,10 +1,11 @@
 package identity
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
-	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -182,9 +183,9 @@ func (c Client) bytes() (b [9]byte) {
 // Digest is the first half of SHA-256 over VID (2), flags (1) and MAC (6) of
 // every client, sorted by these bytes. It sorts the list.
 func Digest(clients []Client) (d [16]byte) {
-	slices.SortFunc(clients, func(x, y Client) int {
-		a, b := x.bytes(), y.bytes()
-		return slices.Compare(a[:], b[:])
+	sort.Slice(clients, func(i, j int) bool {
+		a, b := clients[i].bytes(), clients[j].bytes()
+		return bytes.Compare(a[:], b[:]) < 0
 	})
 	h := sha256.New()
 	for _, c := range clients {

@@ -1,10 +1,10 @@
 package kernel
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"sort"
 
 	"github.com/jsimonetti/rtnetlink/v2"
 	"golang.org/x/sys/unix"
@@ -50,7 +50,7 @@ func list(c *rtnetlink.Conn) (Links, error) {
 			l = append(l, fromLink(m))
 		}
 	}
-	slices.SortFunc(l, func(a, b Interface) int { return cmp.Compare(a.Index, b.Index) })
+	sort.Slice(l, func(i, j int) bool { return l[i].Index < l[j].Index })
 	for _, m := range addrs {
 		a, ok := fromAddress(m)
 		k := slices.IndexFunc(l, func(i Interface) bool { return i.Index == int(m.Index) })

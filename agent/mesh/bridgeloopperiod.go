@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -121,9 +122,15 @@ func (m *Mesh) blaStatus(now mono.Time, s *Status) {
 	for _, c := range m.bla.claimList {
 		s.Claims = append(s.Claims, ClaimStatus{c.client, c.vid, c.by.mac, c.by.own, c.by.crc})
 	}
-	slices.SortFunc(s.Claims, func(a, b ClaimStatus) int { return cmp.Or(cmp.Compare(a.VID, b.VID), a.Client.Compare(b.Client)) })
+	sort.Slice(s.Claims, func(i, j int) bool {
+		a, b := &s.Claims[i], &s.Claims[j]
+		return cmp.Or(cmp.Compare(a.VID, b.VID), a.Client.Compare(b.Client)) < 0
+	})
 	for _, g := range m.bla.list {
 		s.Backbones = append(s.Backbones, BackboneStatus{g.mac, g.vid, g.own, now.Sub(g.seen), g.crc})
 	}
-	slices.SortFunc(s.Backbones, func(a, b BackboneStatus) int { return cmp.Or(cmp.Compare(a.VID, b.VID), a.Orig.Compare(b.Orig)) })
+	sort.Slice(s.Backbones, func(i, j int) bool {
+		a, b := &s.Backbones[i], &s.Backbones[j]
+		return cmp.Or(cmp.Compare(a.VID, b.VID), a.Orig.Compare(b.Orig)) < 0
+	})
 }

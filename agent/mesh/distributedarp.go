@@ -1,8 +1,9 @@
 package mesh
 
 import (
+	"bytes"
 	"cmp"
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
@@ -222,7 +223,8 @@ func (m *Mesh) datStatus(now mono.Time, s *Status) {
 			s.DAT = append(s.DAT, DATStatus{IP: ip, MAC: e.mac, VID: batman.VID(e.key), LastSeen: age})
 		}
 	}
-	slices.SortFunc(s.DAT, func(a, b DATStatus) int {
-		return cmp.Or(cmp.Compare(a.VID, b.VID), slices.Compare(a.IP[:], b.IP[:]))
+	sort.Slice(s.DAT, func(i, j int) bool {
+		a, b := &s.DAT[i], &s.DAT[j]
+		return cmp.Or(cmp.Compare(a.VID, b.VID), bytes.Compare(a.IP[:], b.IP[:])) < 0
 	})
 }

@@ -1,7 +1,7 @@
 package mesh
 
 import (
-	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
@@ -223,5 +223,5 @@ func (m *Mesh) gwStatus(_ mono.Time, s *Status) {
 		}
 		s.Gateways = append(s.Gateways, g)
 	}
-	slices.SortFunc(s.Gateways, func(a, b GatewayStatus) int { return a.Orig.Compare(b.Orig) })
+	sort.Slice(s.Gateways, func(i, j int) bool { return s.Gateways[i].Orig.Compare(s.Gateways[j].Orig) < 0 })
 }

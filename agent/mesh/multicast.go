@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"slices"
+	"sort"
 
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -236,5 +237,5 @@ func (m *Mesh) mcastStatus(_ mono.Time, s *Status) {
 		}
 		s.Mcast = append(s.Mcast, r)
 	}
-	slices.SortFunc(s.Mcast, func(a, b McastStatus) int { return a.Orig.Compare(b.Orig) })
+	sort.Slice(s.Mcast, func(i, j int) bool { return s.Mcast[i].Orig.Compare(s.Mcast[j].Orig) < 0 })
 }
