@@ -12,7 +12,7 @@ import (
 
 // Interfaces lists the network devices with their addresses.
 func Interfaces() (Links, error) {
-	c, err := rtnetlink.Dial(nil)
+	c, err := dialRoute()
 	if err != nil {
 		return nil, explain("route netlink", err)
 	}
@@ -35,28 +35,35 @@ func InterfaceByName(name string) (Interface, error) {
 
 // list asks for links and addresses. The two answers are not of one moment;
 // Watch asks again when something changes in between.
-func list(c *rtnetlink.Conn) (Links, error) {
-	msgs, err := c.Link.List()
+func list(c routeConn) (Links, error) {
+	var l Links
+	err := c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, &rtnetlink.LinkMessage{}, func(data []byte) error {
+		var m rtnetlink.LinkMessage
+		err := m.UnmarshalBinary(data)
+		if err == nil && m.Attributes != nil {
+			l = append(l, fromLink(m))
+		}
+		return err
+	})
 	if err != nil {
 		return nil, explain("list network devices", err)
 	}
-	addrs, err := c.Address.List()
-	if err != nil {
-		return nil, explain("list addresses", err)
-	}
-	l := make(Links, 0, len(msgs))
-	for _, m := range msgs {
-		if m.Attributes != nil {
-			l = append(l, fromLink(m))
-		}
-	}
 	sort.Slice(l, func(i, j int) bool { return l[i].Index < l[j].Index })
-	for _, m := range addrs {
+	err = c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, &rtnetlink.AddressMessage{}, func(data []byte) error {
+		var m rtnetlink.AddressMessage
+		err := m.UnmarshalBinary(data)
+		if err != nil {
+			return err
+		}
 		a, ok := fromAddress(m)
 		k := slices.IndexFunc(l, func(i Interface) bool { return i.Index == int(m.Index) })
 		if ok && k >= 0 {
 			l[k].Addrs = append(l[k].Addrs, a)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, explain("list addresses", err)
 	}
 	return l, nil
 }

@@ -20,13 +20,13 @@ func SetupTAP(name string, mac [6]byte, mtu int) error {
 	if !ifi.Ethernet {
 		return fmt.Errorf("%s: not an Ethernet device", what)
 	}
-	c, err := rtnetlink.Dial(nil)
+	c, err := dialRoute()
 	if err != nil {
 		return explain("route netlink", err)
 	}
 	defer c.Close()
 	set := func(a rtnetlink.LinkAttributes, flags uint32) error {
-		return c.Link.Set(&rtnetlink.LinkMessage{
+		return c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
 			Family: unix.AF_UNSPEC, Index: uint32(ifi.Index), Flags: flags, Change: flags, Attributes: &a,
 		})
 	}
@@ -54,12 +54,12 @@ func SetMTU(name string, mtu int) error {
 	if err != nil {
 		return err
 	}
-	c, err := rtnetlink.Dial(nil)
+	c, err := dialRoute()
 	if err != nil {
 		return explain("route netlink", err)
 	}
 	defer c.Close()
-	if err := c.Link.Set(&rtnetlink.LinkMessage{
+	if err := c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
 		Family: unix.AF_UNSPEC, Index: uint32(ifi.Index), Attributes: &rtnetlink.LinkAttributes{MTU: uint32(mtu)},
 	}); err != nil {
 		return explain(fmt.Sprintf("%s: set the MTU %d", name, mtu), err)

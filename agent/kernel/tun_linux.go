@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,13 +53,13 @@ func SetupTUN(name string, addr netip.Prefix, mtu int) (*TUNSetup, error) {
 	for _, s := range [...]struct{ key, value string }{{"addr_gen_mode", "1"}, {"accept_ra", "0"}, {"autoconf", "0"}} {
 		_ = setSysctl(s.value, "net", "ipv6", "conf", name, s.key) // a courtesy; older kernels lack the first
 	}
-	c, err := rtnetlink.Dial(nil)
+	c, err := dialRoute()
 	if err != nil {
 		return nil, explain("route netlink", err)
 	}
 	defer c.Close()
 	s := &TUNSetup{name: name, index: uint32(ifi.Index), addr: addr}
-	err = c.Link.Set(&rtnetlink.LinkMessage{
+	err = c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
 		Family: unix.AF_UNSPEC, Index: s.index, Flags: unix.IFF_UP, Change: unix.IFF_UP,
 		Attributes: &rtnetlink.LinkAttributes{MTU: uint32(mtu)},
 	})
@@ -67,15 +68,15 @@ func SetupTUN(name string, addr netip.Prefix, mtu int) (*TUNSetup, error) {
 	}
 	for _, a := range ifi.Addrs {
 		if overlay.Contains(a.Prefix.Addr()) && a.Prefix != addr {
-			if err := c.Address.Delete(s.address(a.Prefix)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			if err := c.change(unix.RTM_DELADDR, 0, s.address(a.Prefix)); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 				return nil, explain(what+": remove old address "+a.Prefix.String(), err)
 			}
 		}
 	}
-	if err := c.Address.New(s.address(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := c.change(unix.RTM_NEWADDR, netlink.Create|netlink.Excl, s.address(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return nil, explain(what+": add address "+addr.String(), err)
 	}
-	if err := c.Route.Replace(s.route()); err != nil {
+	if err := c.change(unix.RTM_NEWROUTE, netlink.Create|netlink.Replace, s.route()); err != nil {
 		return nil, explain(what+": add route "+overlay.String(), err)
 	}
 	return s, nil
@@ -105,7 +106,7 @@ func (s *TUNSetup) route() *rtnetlink.RouteMessage {
 // Close removes the address and the route again. It is needed for a device
 // that stays; if the device is gone there is nothing to do and no error.
 func (s *TUNSetup) Close() error {
-	c, err := rtnetlink.Dial(nil)
+	c, err := dialRoute()
 	if err != nil {
 		return explain("route netlink", err)
 	}
@@ -113,10 +114,10 @@ func (s *TUNSetup) Close() error {
 	gone := func(err error) bool {
 		return err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.EADDRNOTAVAIL)
 	}
-	if err := c.Route.Delete(s.route()); !gone(err) {
+	if err := c.change(unix.RTM_DELROUTE, 0, s.route()); !gone(err) {
 		return explain("tun device "+s.name+": remove route", err)
 	}
-	if err := c.Address.Delete(s.address(s.addr)); !gone(err) {
+	if err := c.change(unix.RTM_DELADDR, 0, s.address(s.addr)); !gone(err) {
 		return explain("tun device "+s.name+": remove address", err)
 	}
 	return nil

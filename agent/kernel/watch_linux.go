@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -33,7 +32,7 @@ func Watch(ctx context.Context) (<-chan Change, error) {
 	if err != nil {
 		return nil, explain("watch network devices", err)
 	}
-	query, err := rtnetlink.Dial(nil)
+	query, err := dialRoute()
 	if err != nil {
 		events.Close()
 		return nil, explain("watch network devices", err)
@@ -54,7 +53,7 @@ func Watch(ctx context.Context) (<-chan Change, error) {
 // turns marks into reports. listen writes dirty and lost, run reads them.
 type watcher struct {
 	events *netlink.Conn
-	query  *rtnetlink.Conn
+	query  routeConn
 	last   Links
 	out    chan Change
 	dirty  chan struct{} // length 1: a mark, not a queue; a second mark says nothing new
