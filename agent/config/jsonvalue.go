@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/tailscale/hujson"
@@ -56,9 +57,12 @@ func (d *draft) parseJSON(file, text string) (*jsonValue, bool) {
 // failJSON translates "hujson: line 1, column 2: …".
 func (d *draft) failJSON(file string, err error) {
 	text := strings.TrimPrefix(err.Error(), "hujson: ")
-	line, column := 0, 0
-	if n, _ := fmt.Sscanf(text, "line %d, column %d:", &line, &column); n == 2 {
-		_, text, _ = strings.Cut(text, ": ")
+	line := 0
+	if rest, ok := strings.CutPrefix(text, "line "); ok { // "line 3, column 5: what"
+		where, what, _ := strings.Cut(rest, ": ")
+		number, _, _ := strings.Cut(where, ",")
+		line, _ = strconv.Atoi(number)
+		text = what
 	}
 	d.fail(place{file, line}, "", "%s", text)
 }
