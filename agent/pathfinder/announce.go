@@ -3,6 +3,7 @@ package pathfinder
 import (
 	"bytes"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -270,7 +271,7 @@ func sortedEntities(m map[entity]told) []entity {
 	for e := range m {
 		list = append(list, e)
 	}
-	slices.Sort(list)
+	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
 	return list
 }
 

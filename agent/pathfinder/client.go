@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -363,8 +364,9 @@ func (c *Client) late(now mono.Time) (list []uint64) {
 			list = append(list, cookie)
 		}
 	}
-	slices.SortFunc(list, func(x, y uint64) int {
-		return cmp.Or(cmp.Compare(c.asks[x].at, c.asks[y].at), cmp.Compare(x, y))
+	sort.Slice(list, func(i, j int) bool {
+		x, y := list[i], list[j]
+		return cmp.Or(cmp.Compare(c.asks[x].at, c.asks[y].at), cmp.Compare(x, y)) < 0
 	})
 	return list
 }

@@ -3,6 +3,7 @@ package pathfinder
 import (
 	"encoding/binary"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -267,7 +268,7 @@ func lateFlights(now mono.Time, m map[uint64]*passed) (list []uint64) {
 			list = append(list, id)
 		}
 	}
-	slices.Sort(list)
+	sort.Slice(list, func(i, j int) bool { return list[i] < list[j] })
 	return list
 }
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -198,11 +199,9 @@ func (c *Client) add(n Node, now mono.Time) *snode {
 	}
 	s := &snode{Node: n, wanted: slices.Contains(c.wanted, n.Key), next: now, named: now}
 	c.list = append(c.list, s)
-	slices.SortStableFunc(c.list, func(a, b *snode) int {
-		if x, y := c.rank(a), c.rank(b); x != y {
-			return x - y
-		}
-		return bytes.Compare(a.Key[:], b.Key[:])
+	sort.SliceStable(c.list, func(i, j int) bool {
+		a, b := c.list[i], c.list[j]
+		return cmp.Or(c.rank(a)-c.rank(b), bytes.Compare(a.Key[:], b.Key[:])) < 0
 	})
 	return s
 }
