@@ -91,7 +91,7 @@ func Prepare(kernel string) (*Image, error) {
 	}
 	defer os.RemoveAll(tmp)
 	if err := fetch(tmp, suite); err != nil {
-		return nil, fmt.Errorf("guest: no kernel %s in %s, and it cannot be downloaded from %s: %w", kernel, cache, mirror(), err)
+		return nil, fmt.Errorf("guest: no kernel %s in %s, and it cannot be downloaded: %w", kernel, cache, err)
 	}
 	if err := os.Rename(filepath.Join(tmp, "image"), dir); err != nil {
 		return nil, err
@@ -173,7 +173,11 @@ func download(tmp, suite string) (deb string, err error) {
 			return "", err
 		}
 	}
-	source := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, mirror(), suite)
+	from := mirror()
+	if from == "" {
+		return "", errors.New("no Debian mirror in /etc/apt/sources.list or sources.list.d: set MIRROR to one")
+	}
+	source := fmt.Sprintf("deb [signed-by=%s] %s %s main\n", keyring, from, suite)
 	list := filepath.Join(tmp, "sources.list")
 	if err := os.WriteFile(list, []byte(source), 0o644); err != nil {
 		return "", err
@@ -206,7 +210,7 @@ func download(tmp, suite string) (deb string, err error) {
 	return debs[0], nil
 }
 
-// mirror returns the Debian mirror that the host uses, or the public one.
+// mirror returns the Debian mirror that the host uses, or else $MIRROR.
 func mirror() string {
 	files, _ := filepath.Glob("/etc/apt/sources.list.d/*")
 	for _, file := range append(files, "/etc/apt/sources.list") {
@@ -227,7 +231,7 @@ func mirror() string {
 			}
 		}
 	}
-	return "http://deb.debian.org/debian"
+	return os.Getenv("MIRROR")
 }
 
 // run runs a program in dir; the error carries the end of what it printed.
