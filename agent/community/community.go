@@ -88,7 +88,7 @@ type Community struct {
 	busy                 bool
 	punishing            bool // a double use is being revoked
 	sources              sourceBuckets
-	all, redeems, checks bucket
+	all, redeems, checks mono.Bucket
 	saveSeq, saved       uint64
 	held                 []held
 	drops                [numDrops]uint64

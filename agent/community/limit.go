@@ -17,26 +17,11 @@ const (
 	sourceCells = 128
 )
 
-// bucket limits how often something may happen: once per interval on the
-// average, burst times in a row. It holds the instant at which it will be
-// full again.
-type bucket mono.Time
-
-// take takes one token and reports whether there was one.
-func (b *bucket) take(now mono.Time, interval time.Duration, burst int) bool {
-	full := max(mono.Time(*b), now)
-	if full.Sub(now) > interval*time.Duration(burst-1) {
-		return false
-	}
-	*b = bucket(full.Add(interval))
-	return true
-}
-
 // sourceBuckets limits each source alone. Sources that collide share one; the
 // seed keeps strangers from choosing whom they collide with.
 type sourceBuckets struct {
 	seed  uint32
-	cells [sourceCells]bucket
+	cells [sourceCells]mono.Bucket
 }
 
 func (s *sourceBuckets) take(now mono.Time, from Source) bool {
@@ -44,5 +29,5 @@ func (s *sourceBuckets) take(now mono.Time, from Source) bool {
 	h ^= h >> 15
 	h *= 0x2c1b3c6d
 	h ^= h >> 12
-	return s.cells[h%sourceCells].take(now, sourceTime, sourceBurst)
+	return s.cells[h%sourceCells].Take(now, sourceTime, sourceBurst)
 }

@@ -36,7 +36,7 @@ func (c *Community) Present(now mono.Time, from Source, certs [][]byte, out *Out
 	if !c.In() || len(certs) == 0 {
 		return false
 	}
-	if !c.sources.take(now, from) || !c.all.take(now, allTime, allBurst) {
+	if !c.sources.take(now, from) || !c.all.Take(now, allTime, allBurst) {
 		c.drops[DropRate]++
 		return false
 	}
@@ -85,7 +85,7 @@ func (c *Community) receiving(from Source, objects [][]byte, by trust, done func
 			raw := objects[0]
 			objects = objects[1:]
 			x, err := c.examine(raw, by)
-			if err == nil && by == byStranger && !c.checks.take(now, checkTime, checkBurst) {
+			if err == nil && by == byStranger && !c.checks.Take(now, checkTime, checkBurst) {
 				err = errBusy
 			}
 			if err != nil {

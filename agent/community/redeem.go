@@ -13,7 +13,7 @@ import (
 // membership is stored before the answer leaves: whoever has it can rely on
 // it, and who asks again because the answer was lost gets the same.
 func (c *Community) redeemed(now mono.Time, from cjdns.Key, r redeem, out *Out) {
-	if !c.redeems.take(now, redeemTime, redeemBurst) {
+	if !c.redeems.Take(now, redeemTime, redeemBurst) {
 		c.drops[DropRate]++
 		c.answer(from, r.invite, RefusedBusy, nil, out)
 		return
@@ -186,7 +186,7 @@ func (c *Community) renewTick(now mono.Time, out *Out) {
 // renewed gives a member that asks a fresh membership. The old one need not
 // count any more if it is the signer who was revoked: we knew it before.
 func (c *Community) renewed(now mono.Time, from cjdns.Key, out *Out) {
-	if !c.redeems.take(now, redeemTime, redeemBurst) {
+	if !c.redeems.Take(now, redeemTime, redeemBurst) {
 		c.drops[DropRate]++
 		return
 	}

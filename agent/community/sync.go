@@ -149,7 +149,7 @@ func (c *Community) Receive(now mono.Time, from cjdns.Key, b []byte, out *Out) {
 		}
 	}
 	source := SourceOf(from)
-	if !c.sources.take(now, source) || !c.all.take(now, allTime, allBurst) {
+	if !c.sources.take(now, source) || !c.all.Take(now, allTime, allBurst) {
 		c.drops[DropRate]++
 		return
 	}

@@ -67,7 +67,7 @@ type backbone struct {
 	wait     int    // own: periods until it ends
 	reported mono.Time
 	answer   int // own: that many claims of the list are still to be looked at for an answer
-	limit    bucket
+	limit    mono.Bucket
 }
 
 // claim says which gateway speaks for a client of the mesh.

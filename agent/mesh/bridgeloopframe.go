@@ -201,7 +201,7 @@ func (m *Mesh) rxRequest(now mono.Time, v batman.VID, out *Out) {
 	if g == nil || g.answer > 0 {
 		return
 	}
-	if !g.limit.take(now, blaAnswerInterval, blaAnswerBurst) {
+	if !g.limit.Take(now, blaAnswerInterval, blaAnswerBurst) {
 		m.lose(dropRateLimit)
 		return
 	}

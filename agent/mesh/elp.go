@@ -111,7 +111,7 @@ func (m *Mesh) rxELP(now mono.Time, r rx, p []byte, out *Out) {
 
 // elpNewcomer makes the entry of a station that was not heard before.
 func (m *Mesh) elpNewcomer(now mono.Time, r rx) *HardNeigh {
-	if !m.routing.newcomers(r.src).take(now, newOrigTime, newOrigBurst) {
+	if !m.routing.newcomers(r.src).Take(now, newOrigTime, newOrigBurst) {
 		m.countOn(r.hi, dropRateLimit)
 		return nil
 	}

@@ -27,7 +27,7 @@ type icmp struct {
 	seqno  uint16 // of the next one
 	salt   uint32
 	waits  []pingWait // oldest first
-	bucket [icmpCells]bucket
+	bucket [icmpCells]mono.Bucket
 }
 
 // pingWait is a request of ours that is under way.
@@ -165,7 +165,7 @@ func (m *Mesh) answerICMP(now mono.Time, r rx, i batman.ICMP, msg uint8, b *pkt.
 	switch {
 	case o == nil:
 		m.dropOn(r.hi, b, dropUnknownOrig, out)
-	case !m.icmp.bucket[m.icmpCell(r.src)].take(now, icmpInterval, icmpBurst):
+	case !m.icmp.bucket[m.icmpCell(r.src)].Take(now, icmpInterval, icmpBurst):
 		m.dropOn(r.hi, b, dropRateLimit, out)
 	default:
 		i.TTL, i.Msg, i.Dst, i.Orig = batman.TTL, msg, i.Orig, m.self()

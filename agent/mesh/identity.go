@@ -53,11 +53,11 @@ type ident struct {
 	known *identity.Table
 	say   Self
 
-	hashes    bucket
-	asks      [2]bucket // of stations with a route, and of others
+	hashes    mono.Bucket
+	asks      [2]mono.Bucket // of stations with a route, and of others
 	asked     map[batman.MAC]mono.Time
-	answers   bucket
-	alive     bucket
+	answers   mono.Bucket
+	alive     mono.Bucket
 	signs     []*idSign
 	signBegun mono.Time // of the first of signs
 	signing   bool
@@ -92,7 +92,7 @@ type idOrig struct {
 	seqno     uint32 // of that OGM
 	elem      identity.Element
 	node      *identity.Node // verified, as of the last OGM or second
-	answers   bucket
+	answers   mono.Bucket
 	told      NodeChange
 	confirmed bool // the copy of its table is that of its record
 	avoid     []avoidMark

@@ -123,13 +123,13 @@ func (m *Mesh) idOGM(now mono.Time, r rx, mac batman.MAC, seqno uint32, raw, tvl
 	l, routed := m.station(r.src)
 	o := identity.OGM{MAC: mac, Seqno: seqno, Routed: routed, Held: identity.Held{Raw: raw, Port: r.hi.index, Src: r.src, Dst: r.dst}}
 	o.Container, o.Has = identity.FindContainer(tvlvs, m.cfg.containerType())
-	budget := min(l.hashes.left(now, hashTime, hashBurst), m.id.hashes.left(now, hashAllTime, hashAllBurst))
+	budget := min(l.hashes.Left(now, hashTime, hashBurst), m.id.hashes.Left(now, hashAllTime, hashAllBurst))
 	spent := budget
 	v := m.id.known.Check(now, &o, &budget)
 	if spent -= budget; spent > 0 {
 		m.stats.idHashes += uint64(spent)
-		l.hashes.takeN(now, spent, hashTime, hashBurst)
-		m.id.hashes.takeN(now, spent, hashAllTime, hashAllBurst)
+		l.hashes.TakeN(now, spent, hashTime, hashBurst)
+		m.id.hashes.TakeN(now, spent, hashAllTime, hashAllBurst)
 	}
 	m.idNext(now, out)
 	if m.cfg.RequireSigned != SignOff {

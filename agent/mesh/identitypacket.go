@@ -51,7 +51,7 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 		switch {
 		case err != nil:
 			return dropMalformed, false
-		case rec == nil, !o.id.answers.take(now, answerOne, answerOneMax), !m.id.answers.take(now, answerTime, answerBurst):
+		case rec == nil, !o.id.answers.Take(now, answerOne, answerOneMax), !m.id.answers.Take(now, answerTime, answerBurst):
 			return dropRateLimit, false
 		}
 		if known == identity.RecordID(rec) && len(m.id.say.Certs) == 0 {
@@ -84,7 +84,7 @@ func (m *Mesh) rxAgent(now mono.Time, r rx, h identity.Header, content []byte, o
 		switch {
 		case err != nil:
 			return dropMalformed, false
-		case len(m.id.signs) >= maxSigns || !m.id.alive.take(now, aliveTime, aliveBurst):
+		case len(m.id.signs) >= maxSigns || !m.id.alive.Take(now, aliveTime, aliveBurst):
 			return dropRateLimit, false
 		}
 		m.id.signs = append(m.id.signs, &idSign{kind: identity.KindAnswer, dst: h.Src, nonce: n, by: r})
@@ -188,7 +188,7 @@ func (m *Mesh) idAsk(now mono.Time, mac batman.MAC, by *rx, routed bool, out *Ou
 	if o == nil {
 		o = &Originator{MAC: mac} // only a name
 	}
-	if at, ok := m.id.asked[mac]; ok && now.Sub(at) < askAgain || len(m.id.asked) >= maxAsked || !asks.take(now, askTime, askBurst) {
+	if at, ok := m.id.asked[mac]; ok && now.Sub(at) < askAgain || len(m.id.asked) >= maxAsked || !asks.Take(now, askTime, askBurst) {
 		return
 	}
 	m.id.asked[mac] = now
@@ -215,9 +215,9 @@ func (m *Mesh) idChallenge(now mono.Time, mac batman.MAC, n *identity.Node, by *
 		asks = &m.id.asks[1]
 	}
 	nonce, ok := identity.Nonce{}, false
-	if asks.left(now, askTime, askBurst) > 0 {
+	if asks.Left(now, askTime, askBurst) > 0 {
 		if nonce, ok = m.id.known.Challenge(now, n, m.random); ok {
-			asks.take(now, askTime, askBurst)
+			asks.Take(now, askTime, askBurst)
 		}
 	}
 	switch content := identity.AppendChallenge(nil, nonce); {

@@ -47,36 +47,12 @@ const (
 	strangerCells = 64
 )
 
-// bucket limits how often something may happen: once per interval on the
-// average, burst times in a row. It holds the instant at which it will be
-// full again, so the zero value is full and costs eight bytes.
-type bucket mono.Time
-
-// take takes one token and reports whether there was one.
-func (b *bucket) take(now mono.Time, interval time.Duration, burst int) bool {
-	full := max(mono.Time(*b), now)
-	if full.Sub(now) > interval*time.Duration(burst-1) {
-		return false
-	}
-	*b = bucket(full.Add(interval))
-	return true
-}
-
-// left returns how many tokens there are.
-func (b *bucket) left(now mono.Time, interval time.Duration, burst int) int {
-	owed := mono.Time(*b).Sub(now)
-	if owed <= 0 {
-		return burst
-	}
-	return max(0, burst-int((owed+interval-1)/interval))
-}
-
 // stationLimits are the buckets of one station, or of a cell of strangers.
 type stationLimits struct {
-	newcomers bucket // originators that it adds
-	ogms      bucket // OGMs that it brings
-	direct    bucket // OGMs of its own
-	hashes    bucket // of chains, beyond the free ones of each OGM
+	newcomers mono.Bucket // originators that it adds
+	ogms      mono.Bucket // OGMs that it brings
+	direct    mono.Bucket // OGMs of its own
+	hashes    mono.Bucket // of chains, beyond the free ones of each OGM
 }
 
 // cell returns the buckets that a stranger shares. The salt keeps others from
@@ -91,7 +67,7 @@ func (r *routing) cell(from batman.MAC) *stationLimits {
 }
 
 // newcomers returns the bucket of new entries that an unknown station may add.
-func (r *routing) newcomers(from batman.MAC) *bucket { return &r.cell(from).newcomers }
+func (r *routing) newcomers(from batman.MAC) *mono.Bucket { return &r.cell(from).newcomers }
 
 // station returns the buckets of a station, and whether there is a route to
 // it: then it is no stranger.
@@ -106,15 +82,15 @@ func (m *Mesh) station(from batman.MAC) (l *stationLimits, routed bool) {
 func (m *Mesh) takeOGM(now mono.Time, from batman.MAC) bool {
 	l, routed := m.station(from)
 	if routed {
-		return l.ogms.take(now, ogmTime, ogmBurst)
+		return l.ogms.Take(now, ogmTime, ogmBurst)
 	}
-	return l.ogms.take(now, strangerOGMTime, strangerOGMBurst)
+	return l.ogms.Take(now, strangerOGMTime, strangerOGMBurst)
 }
 
 // admit reports whether a station may add an originator now, and makes room.
 func (m *Mesh) admit(now mono.Time, from batman.MAC, out *Out) bool {
 	l, routed := m.station(from)
-	if !l.newcomers.take(now, newOrigTime, newOrigBurst) {
+	if !l.newcomers.Take(now, newOrigTime, newOrigBurst) {
 		m.lose(dropRateLimit)
 		return false
 	}

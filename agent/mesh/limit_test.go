@@ -316,20 +316,6 @@ func TestOGMRates(t *testing.T) {
 	}
 }
 
-func TestBucket(t *testing.T) {
-	var b bucket
-	now := newStand(t, 0, Seqnos{}, nil).now
-	for i, c := range []struct {
-		wait time.Duration
-		want bool
-	}{{0, true}, {0, true}, {0, true}, {0, false}, {9, false}, {1, true}, {0, false}, {25, true}, {0, true}, {0, false}, {1000, true}, {0, true}, {0, true}, {0, false}} {
-		now = now.Add(c.wait)
-		if got := b.take(now, 10, 3); got != c.want {
-			t.Errorf("step %d: %v, want %v", i, got, c.want)
-		}
-	}
-}
-
 // More interfaces than there may be, and unusable ones, are refused.
 func TestIfacesBounded(t *testing.T) {
 	s := newStand(t, 0, Seqnos{}, nil)

@@ -64,7 +64,7 @@ func (m *Mesh) processOGM(now mono.Time, r rx, p ogmIn, out *Out) {
 		return
 	}
 	m.idTaken(now, r, o, p.Seqno, id, out)
-	if r.src == p.Orig && !o.limits.direct.take(now, directTime, directBurst) {
+	if r.src == p.Orig && !o.limits.direct.Take(now, directTime, directBurst) {
 		m.countOn(r.hi, dropRateLimit)
 		return
 	}

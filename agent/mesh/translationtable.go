@@ -112,7 +112,7 @@ type tt struct {
 
 	roams    map[ttKey]*ttRoamCount
 	roamList []*ttRoamCount
-	answers  bucket // answers to all, in units of ttAnswerUnit
+	answers  mono.Bucket // answers to all, in units of ttAnswerUnit
 
 	next      mono.Time // of purging
 	lastLimit mono.Time // when a full table was reported
@@ -144,8 +144,8 @@ type ttOrig struct {
 	askedTTVN uint8
 	askedAt   mono.Time
 
-	answers bucket // to it, in units of ttAnswerUnit
-	roams   bucket // ROAM announcements from it
+	answers mono.Bucket // to it, in units of ttAnswerUnit
+	roams   mono.Bucket // ROAM announcements from it
 }
 
 func (m *Mesh) ttInit(now mono.Time) {
@@ -190,14 +190,4 @@ func (m *Mesh) ttLimit(now mono.Time, text string, out *Out) {
 	}
 	m.tt.limited, m.tt.lastLimit = true, now
 	out.Events = append(out.Events, Event{Kind: EventLimit, Text: text})
-}
-
-// takeN is take for n tokens at once, which may not be more than burst.
-func (b *bucket) takeN(now mono.Time, n int, interval time.Duration, burst int) bool {
-	full := max(mono.Time(*b), now)
-	if full.Sub(now) > interval*time.Duration(burst-n) {
-		return false
-	}
-	*b = bucket(full.Add(interval * time.Duration(n)))
-	return true
 }

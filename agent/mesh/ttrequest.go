@@ -174,7 +174,7 @@ func (m *Mesh) ttAnswerRoom(now mono.Time, o *Originator, vlans, size int, out *
 		return nil, false
 	}
 	units := 1 + n/ttAnswerUnit
-	if !o.tt.answers.takeN(now, units, ttAnswerEvery, ttAnswerBurst) || !m.tt.answers.takeN(now, units, ttAnswerAll, ttAnswerTotal) {
+	if !o.tt.answers.TakeN(now, units, ttAnswerEvery, ttAnswerBurst) || !m.tt.answers.TakeN(now, units, ttAnswerAll, ttAnswerTotal) {
 		m.lose(dropRateLimit)
 		return nil, false
 	}

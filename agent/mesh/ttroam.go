@@ -110,7 +110,7 @@ func (m *Mesh) ttRoam(now mono.Time, src batman.MAC, r batman.Roam, out *Out) {
 		m.lose(dropTVLV)
 		return
 	}
-	if !o.tt.roams.take(now, ttRoamEvery, ttRoamBurst) {
+	if !o.tt.roams.Take(now, ttRoamEvery, ttRoamBurst) {
 		m.lose(dropRateLimit)
 		return
 	}
