@@ -14,8 +14,12 @@ RELEASE     ?= 1
 EPOCH       ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DIST        ?= dist
 KEYS        ?= $(OUT)/keys
-# Bytes that the program may have in a package (gzip -9). The aim is 2000000.
-BUDGET      ?= 2850000
+# Bytes that the program may have as gzip -9, on MIPS and elsewhere: what it has
+# and 1 %. The aim is 2000000 for a package.
+BUDGET      ?= 2486000
+BUDGET_REST ?= 2725000
+# Packages are compressed with zopfli; ZOPFLI= is quick, and 5 % larger.
+ZOPFLI      ?= 1
 # Programs for routers are compiled without inlining except here, where packets
 # pass: 9 % less to download (openwrt-feed/README.md).
 HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cpu internal/bytealg internal/goarch internal/byteorder \
@@ -77,18 +81,20 @@ $(OUT)/cross/meshagent-linux-%: FORCE
 	GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \
 	  $(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(HOT:%=-gcflags=%=) -ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o $@ ./agent/cmd/meshagent
 size: cross ## sizes of the programs, plain and compressed; fails beyond BUDGET
-	@bench/size/size.sh -b $(BUDGET) $(CROSS:%=$(OUT)/cross/meshagent-linux-%)
+	@bench/size/size.sh -b $(BUDGET) $(patsubst %,$(OUT)/cross/meshagent-linux-%,$(filter mips%,$(CROSS)))
+	@bench/size/size.sh -b $(BUDGET_REST) $(patsubst %,$(OUT)/cross/meshagent-linux-%,$(filter-out mips%,$(CROSS)))
 reproducible: cross packages ## build all again from a copy elsewhere, and compare
 	@hw/cross/reproducible.sh $(OUT)/reproducible $(OUT)/cross $(DIST) $(abspath $(KEYS)) VERSION=$(VERSION) RELEASE=$(RELEASE) EPOCH=$(EPOCH)
 check-cross: cross ## the programs, and unit tests, on emulated CPUs of routers; ARGS=-short: programs only
 	@$(SUDO) hw/needs.sh qemu-mips
 	@hw/cross/check.sh $(ARGS) $(OUT)/cross
-packages: cross luci-tree ## .ipk and .apk with signed indexes into dist/; ZOPFLI=1: 6 % smaller, slowly
+packages: cross luci-tree ## .ipk and .apk with signed indexes into dist/; ZOPFLI=: in seconds, 5 % larger
 	@rm -rf $(DIST)/opkg $(DIST)/apk
 	@$(if $(ZOPFLI),$(SUDO) hw/needs.sh zopfli)
 	$(MKPKG) -version $(VERSION)-r$(RELEASE)
 deb: cross ## .deb into dist/deb/
 	@rm -rf $(DIST)/deb
+	@$(if $(ZOPFLI),$(SUDO) hw/needs.sh zopfli)
 	$(MKPKG) -debian -version $(VERSION)-r$(RELEASE)
 MKPKG = cd openwrt-feed/tools && $(GO) build -o $(abspath $(OUT))/mkpkg ./cmd/mkpkg && cd ../.. && \
   $(OUT)/mkpkg -programs $(OUT)/cross -o $(DIST) -keys $(KEYS) -epoch $(EPOCH) $(if $(ZOPFLI),-zopfli)
