@@ -40,7 +40,7 @@ build: ## build meshagent for this machine into .build/
 	$(GO) build -trimpath -o $(OUT)/meshagent ./agent/cmd/meshagent
 check: fmt vet lint arch ## all that looks at the sources without running them
 fmt: ## fail on files that gofmt would change
-	@test -z "$$(gofmt -l agent bench hw | tee /dev/stderr)"
+	@! gofmt -l agent bench hw | grep . >&2
 vet: ## go vet, here and for 32-bit big-endian
 	$(GO) vet -tags netns,guest ./...
 	GOOS=linux GOARCH=mips CGO_ENABLED=0 $(GO) vet ./agent/...
@@ -100,12 +100,12 @@ MKPKG = cd openwrt-feed/tools && $(GO) build -o $(abspath $(OUT))/mkpkg ./cmd/mk
   $(OUT)/mkpkg -programs $(OUT)/cross -o $(DIST) -keys $(KEYS) -epoch $(EPOCH) $(if $(ZOPFLI),-zopfli)
 check-packages: luci-tree ## the package writer against files of the real tools, and the scripts on a small imitation of a router
 	@$(SUDO) hw/needs.sh busybox dash
-	cd openwrt-feed/tools && test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./... && $(GO) test -exec '$(SUDO)' ./...
+	cd openwrt-feed/tools && ! gofmt -l . | grep . >&2 && $(GO) vet ./... && $(GO) test -exec '$(SUDO)' ./...
 luci-tree: ## what the LuCI packages hold, into .build/luci-tree
 	openwrt-feed/luci-app-meshagent/stage.sh $(OUT)/luci-tree
 check-luci: build ## the LuCI pages in a headless Chromium; LUCI_ROOT=/path: with the runtime of that LuCI; pictures go to .build/luci
 	@$(SUDO) hw/needs.sh chromium
-	cd openwrt-feed/luci-app-meshagent/test && test -z "$$(gofmt -l . | tee /dev/stderr)" && $(GO) vet ./... && \
+	cd openwrt-feed/luci-app-meshagent/test && ! gofmt -l . | grep . >&2 && $(GO) vet ./... && \
 	  LUCI_ROOT=$(LUCI_ROOT) MESHAGENT=$(CURDIR)/$(OUT)/meshagent LUCI_ARTEFACTS=$(CURDIR)/$(OUT)/luci $(GO) test -count=1 $(ARGS) ./...
 luci-po: ## write the texts of the LuCI pages into their template and translations
 	cd openwrt-feed/luci-app-meshagent/test && UPDATE_PO=1 $(GO) test -count=1 -run Translations .
