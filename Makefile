@@ -111,7 +111,7 @@ luci-po: ## write the texts of the LuCI pages into their template and translatio
 	cd openwrt-feed/luci-app-meshagent/test && UPDATE_PO=1 $(GO) test -count=1 -run Translations .
 luci-install: ## copy the LuCI pages into a checkout of LuCI, LUCI_ROOT=/path
 	LUCI_ROOT=$(LUCI_ROOT) openwrt-feed/luci-app-meshagent/install-into-luci.sh
-demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, MESH=1: a mesh of nine; ARGS=--check for a test run
+demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, MESH=1: a mesh of nine, CHAIN=8: a row; ARGS=--check for a test run
 	$(GO) build -o $(OUT)/demo ./hw/demo
 	$(SUDO) env MESH=$(MESH) WIFI=$(WIFI) CHAIN=$(CHAIN) SUPERNODE=$(SUPERNODE) BOX=$(BOX) SPINE=$(SPINE) $(OUT)/demo -agent $(OUT)/meshagent $(ARGS)
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests

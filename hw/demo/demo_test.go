@@ -25,7 +25,9 @@ func TestChosen(t *testing.T) {
 		ok          bool
 	}{
 		{"MESH", "", true}, {"MESH", "0", true}, {"MESH", "1", true}, {"WIFI", "1", false},
-		{"BOX", "yes", false}, {"SPINE", "1", true},
+		{"BOX", "yes", false}, {"SPINE", "1", true}, {"CHAIN", "8", true}, {"CHAIN", "0", true}, {"CHAIN", "2", true},
+		{"CHAIN", "15", true}, {"CHAIN", "1", false}, {"CHAIN", "16", false}, {"CHAIN", "100", false}, {"CHAIN", "-8", false},
+		{"CHAIN", "x", false}, {"CHAIN", "8.5", false}, {"SUPERNODE", "1", false}, {"SUPERNODE", "0", true},
 	} {
 		t.Run(tc.name+"="+tc.value, func(t *testing.T) {
 			for _, v := range []string{"MESH", "WIFI", "CHAIN", "SUPERNODE", "BOX", "SPINE"} {

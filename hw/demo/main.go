@@ -31,15 +31,31 @@ func fatal(err error) {
 	os.Exit(1)
 }
 
-// chosen fails if the environment asks for a demo that is not in this version.
+// chosen fails if the environment asks for a demo that is not in this version,
+// or with a value that cannot be.
 // The value 0 is as good as none.
 func chosen() error {
-	for _, name := range []string{"WIFI", "CHAIN", "SUPERNODE", "BOX"} {
+	for _, name := range []string{"WIFI", "BOX"} {
 		if asked(name) {
-			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with nothing, SPINE=1 and MESH=1", name, os.Getenv(name))
+			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with nothing, SPINE=1, MESH=1 and CHAIN=8", name, os.Getenv(name))
 		}
 	}
-	return nil
+	if !asked("CHAIN") {
+		if asked("SUPERNODE") {
+			return fmt.Errorf("SUPERNODE=%s: which agents? give their number as well: CHAIN=8 SUPERNODE=1", os.Getenv("SUPERNODE"))
+		}
+		return nil
+	}
+	if v := os.Getenv("SUPERNODE"); asked("SUPERNODE") && v != "1" {
+		return fmt.Errorf("SUPERNODE=%s: want 1, for a supernode in the chain, or 0", v)
+	}
+	for _, name := range []string{"MESH", "SPINE"} {
+		if asked(name) {
+			return fmt.Errorf("%s=%s: this is a demo of its own, leave CHAIN away", name, os.Getenv(name))
+		}
+	}
+	_, err := chainLength()
+	return err
 }
 
 // asked reports whether the environment asks for a demo.
@@ -65,6 +81,13 @@ func run(bin string, check bool) (status int) {
 			return checkMesh(m)
 		}
 		runMesh(m)
+	case asked("CHAIN"):
+		length, _ := chainLength() // chosen has looked at it
+		c := newChain(r, bin, length, asked("SUPERNODE"))
+		if check {
+			return checkChain(c)
+		}
+		runChain(c)
 	case asked("SPINE"):
 		return showSpine(r, bin, check)
 	}
