@@ -1,0 +1,33 @@
+// Package slim takes out of a Go program what only serves to print file names,
+// line numbers and arguments in tracebacks. On a router that is a quarter of
+// the download, and nobody reads it there: Lines gives files and lines back, on
+// the developer's machine, from the program as the linker wrote it.
+//
+// The tables lie in the section .gopclntab. Source of all layouts: Go 1.26,
+// runtime/symtab.go, runtime/runtime2.go (type _func), runtime/symtabinl.go and
+// cmd/link/internal/ld/pcln.go. They change between releases without notice,
+// so a program of any other release is refused.
+//
+// What is taken out, and why the runtime does not miss it:
+//
+//   - the tables from addresses to files and lines, and the names of files. The
+//     runtime reads them for tracebacks, runtime.Caller and profiles alone. An
+//     offset of 0 means "no table" to it, and it then prints "?:0".
+//   - where arguments lie, for the numbers in brackets behind a function's name.
+//   - the trees of inlined calls, except of functions into which something of
+//     the runtime was inlined: asynchronous preemption asks them whether it
+//     stopped inside of the runtime. Without its tree, an inlined call shows as
+//     the function that contains it.
+//   - the tables of unsafe points of functions of the runtime, which is never
+//     preempted there: preemption looks at their names.
+//   - the finer half of the index from addresses to functions. The runtime
+//     then steps through the functions of 4 KiB of code, ten on average.
+//
+// Names of functions, offsets in them, stack maps, frame sizes and all else
+// that unwinding, the garbage collector, panics and defer need stay.
+//
+// What is left of the tables of addresses is sorted, so that it compresses
+// well. Nothing moves otherwise and the length of the program stays: what is
+// taken out becomes zeros, which cost nothing in a package or in squashfs, and
+// no memory, as pages that nobody reads are not loaded.
+package slim
