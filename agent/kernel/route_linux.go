@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding"
 
+	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -47,4 +48,15 @@ func (c routeConn) request(typ netlink.HeaderType, flags netlink.HeaderFlags, m 
 		return nil, err
 	}
 	return c.Execute(netlink.Message{Header: netlink.Header{Type: typ, Flags: netlink.Request | flags}, Data: data})
+}
+
+// setUp brings a device up or down.
+func (c routeConn) setUp(index int, up bool) error {
+	flags := uint32(0)
+	if up {
+		flags = unix.IFF_UP
+	}
+	return c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
+		Family: unix.AF_UNSPEC, Index: uint32(index), Flags: flags, Change: unix.IFF_UP, Attributes: &rtnetlink.LinkAttributes{},
+	})
 }

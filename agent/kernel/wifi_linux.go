@@ -1,0 +1,278 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Wifi asks and tells the kernel about radios, over nl80211. It is not safe
+// for concurrent use.
+type Wifi struct{ c *genlConn }
+
+// ErrNoWifi says that the kernel knows nothing of Wi-Fi: no driver is loaded.
+var ErrNoWifi = errors.New("the kernel has no nl80211: no Wi-Fi driver is loaded")
+
+// OpenWifi connects to nl80211.
+func OpenWifi() (*Wifi, error) {
+	c, err := dialGenl(unix.NL80211_GENL_NAME)
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EPROTONOSUPPORT):
+		return nil, ErrNoWifi
+	case err != nil:
+		return nil, explain("nl80211", err)
+	}
+	return &Wifi{c}, nil
+}
+
+// Close ends the connection.
+func (w *Wifi) Close() { _ = w.c.Close() }
+
+// Phys lists the radios.
+func (w *Wifi) Phys() ([]Phy, error) {
+	// Without the flag the kernel tells at most what fits into one message.
+	answers, err := w.c.request(unix.NL80211_CMD_GET_WIPHY, netlink.Dump, putAttr(nil, unix.NL80211_ATTR_SPLIT_WIPHY_DUMP, nil))
+	var l phyList
+	for i := 0; err == nil && i < len(answers); i++ {
+		err = l.add(answers[i])
+	}
+	if err != nil {
+		return nil, explainWifi("list radios", err)
+	}
+	sort.Slice(l, func(i, j int) bool { return l[i].Index < l[j].Index })
+	return l, nil
+}
+
+// Ifaces lists the interfaces of all radios that have a network device.
+func (w *Wifi) Ifaces() (list []WifiIface, err error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_INTERFACE, netlink.Dump, nil)
+	for i := 0; err == nil && i < len(answers) && len(list) < maxWifiIfaces; i++ {
+		var f WifiIface
+		if f, err = parseWifiIface(answers[i]); err == nil && f.Name != "" && f.Index != 0 {
+			list = append(list, f)
+		}
+	}
+	if err != nil {
+		return nil, explainWifi("list Wi-Fi interfaces", err)
+	}
+	return list, nil
+}
+
+// AddIface makes an interface. A zero mac leaves the choice to the driver.
+func (w *Wifi) AddIface(phy int, name string, t IfType, mac [6]byte) (f WifiIface, err error) {
+	args := putU32(nil, unix.NL80211_ATTR_WIPHY, uint32(phy))
+	args = putString(args, unix.NL80211_ATTR_IFNAME, name)
+	args = putU32(args, unix.NL80211_ATTR_IFTYPE, uint32(t))
+	if mac != [6]byte{} {
+		args = putAttr(args, unix.NL80211_ATTR_MAC, mac[:])
+	}
+	answers, err := w.c.request(unix.NL80211_CMD_NEW_INTERFACE, 0, args)
+	if err == nil && len(answers) != 1 {
+		err = errReply
+	}
+	if err == nil {
+		f, err = parseWifiIface(answers[0])
+	}
+	if err != nil {
+		return f, explainWifi("make the interface "+name, err)
+	}
+	return f, nil
+}
+
+// DelIface removes an interface.
+func (w *Wifi) DelIface(index int) error {
+	return w.tell("remove the interface", unix.NL80211_CMD_DEL_INTERFACE, ifindex(index))
+}
+
+// SetType makes an interface, which must be down, one of another type.
+func (w *Wifi) SetType(index int, t IfType) error {
+	return w.tell("make it "+t.String(), unix.NL80211_CMD_SET_INTERFACE, putU32(ifindex(index), unix.NL80211_ATTR_IFTYPE, uint32(t)))
+}
+
+// Cell is a mesh (802.11s) or an independent cell (IBSS) to be in.
+type Cell struct {
+	ID    string // the mesh id, or the SSID; 1 to 32 bytes
+	MHz   int    // of the first 20 MHz
+	Width int    // 20, 40 or 80 MHz; 0: 20 without 802.11n
+	// McastRate is the rate of broadcast, in units of 100 kbit/s; 0: the
+	// driver's choice, which is the slowest.
+	McastRate  uint32
+	BSSID      [6]byte // IBSS: the name of the cell; fixed, so that it cannot split
+	BasicRates []byte  // IBSS: what all must know, in units of 500 kbit/s; nil: the driver's choice
+	MinSignal  int     // mesh: peer with nobody below that, dBm; 0: any
+}
+
+// JoinMesh joins a mesh without encryption; the interface is a mesh point and
+// up. Frames are not forwarded by the driver (mesh_fwding 0): that is the
+// agent's work. Peers do not sleep.
+func (w *Wifi) JoinMesh(index int, c Cell) error {
+	conf := putU8(nil, unix.NL80211_MESHCONF_FORWARDING, 0)
+	conf = putU32(conf, unix.NL80211_MESHCONF_POWER_MODE, unix.NL80211_MESH_POWER_ACTIVE)
+	if c.MinSignal != 0 {
+		conf = putU32(conf, unix.NL80211_MESHCONF_RSSI_THRESHOLD, uint32(int32(c.MinSignal)))
+	}
+	args := putAttr(ifindex(index), unix.NL80211_ATTR_MESH_ID, []byte(c.ID))
+	args = putNested(c.channel(args), unix.NL80211_ATTR_MESH_CONFIG, conf)
+	return w.tell("join the mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
+}
+
+// LeaveMesh leaves it.
+func (w *Wifi) LeaveMesh(index int) error {
+	return w.tell("leave the mesh", unix.NL80211_CMD_LEAVE_MESH, ifindex(index))
+}
+
+// JoinIBSS joins a cell without encryption; the interface is of type IfAdhoc
+// and up.
+func (w *Wifi) JoinIBSS(index int, c Cell) error {
+	args := putAttr(ifindex(index), unix.NL80211_ATTR_SSID, []byte(c.ID))
+	args = putAttr(c.channel(args), unix.NL80211_ATTR_FREQ_FIXED, nil)
+	args = putAttr(args, unix.NL80211_ATTR_MAC, c.BSSID[:])
+	if c.BasicRates != nil {
+		args = putAttr(args, unix.NL80211_ATTR_BSS_BASIC_RATES, c.BasicRates)
+	}
+	return w.tell("join the cell "+c.ID, unix.NL80211_CMD_JOIN_IBSS, args)
+}
+
+// LeaveIBSS leaves it.
+func (w *Wifi) LeaveIBSS(index int) error {
+	return w.tell("leave the cell", unix.NL80211_CMD_LEAVE_IBSS, ifindex(index))
+}
+
+// channel adds where the cell is.
+func (c Cell) channel(args []byte) []byte {
+	width := uint32(unix.NL80211_CHAN_WIDTH_20_NOHT)
+	switch c.Width {
+	case 20:
+		width = unix.NL80211_CHAN_WIDTH_20
+	case 40:
+		width = unix.NL80211_CHAN_WIDTH_40
+	case 80:
+		width = unix.NL80211_CHAN_WIDTH_80
+	}
+	args = putU32(args, unix.NL80211_ATTR_WIPHY_FREQ, uint32(c.MHz))
+	args = putU32(args, unix.NL80211_ATTR_CHANNEL_WIDTH, width)
+	args = putU32(args, unix.NL80211_ATTR_CENTER_FREQ1, uint32(Center(c.MHz, c.Width)))
+	if c.McastRate != 0 {
+		args = putU32(args, unix.NL80211_ATTR_MCAST_RATE, c.McastRate)
+	}
+	return args
+}
+
+// Stations lists the stations of an interface, at most limit.
+func (w *Wifi) Stations(index, limit int) (list []WifiStation, err error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, netlink.Dump, ifindex(index))
+	for i := 0; err == nil && i < len(answers) && len(list) < limit; i++ {
+		var s WifiStation
+		if s, err = parseStation(answers[i]); err == nil {
+			list = append(list, s)
+		}
+	}
+	if err != nil {
+		return nil, explainWifi("list stations", err)
+	}
+	return list, nil
+}
+
+// Station asks for one station; unix.ENOENT if it is not there.
+func (w *Wifi) Station(index int, mac [6]byte) (s WifiStation, err error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, 0, putAttr(ifindex(index), unix.NL80211_ATTR_MAC, mac[:]))
+	if err == nil && len(answers) != 1 {
+		err = errReply
+	}
+	if err != nil {
+		return s, explainWifi("ask for a station", err)
+	}
+	return parseStation(answers[0])
+}
+
+// Survey tells of the channel that an interface is on. Drivers that know
+// nothing give a zero Survey.
+func (w *Wifi) Survey(index int) (Survey, error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_SURVEY, netlink.Dump, ifindex(index))
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return Survey{}, nil
+	}
+	for i := 0; err == nil && i < len(answers); i++ {
+		var s Survey
+		var inUse bool
+		if s, inUse, err = parseSurvey(answers[i]); err == nil && inUse {
+			return s, nil
+		}
+	}
+	if err != nil {
+		return Survey{}, explainWifi("survey the channel", err)
+	}
+	return Survey{}, nil
+}
+
+// MeshParams asks for the parameters of a mesh point.
+func (w *Wifi) MeshParams(index int) (m MeshParams, err error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_MESH_CONFIG, 0, ifindex(index))
+	if err == nil && len(answers) != 1 {
+		err = errReply
+	}
+	if err != nil {
+		return m, explainWifi("ask for mesh parameters", err)
+	}
+	return parseMeshParams(answers[0])
+}
+
+func ifindex(i int) []byte { return putU32(nil, unix.NL80211_ATTR_IFINDEX, uint32(i)) }
+
+// tell sends a command that has no answer.
+func (w *Wifi) tell(what string, cmd uint8, args []byte) error {
+	if _, err := w.c.request(cmd, netlink.Acknowledge, args); err != nil {
+		return explainWifi(what, err)
+	}
+	return nil
+}
+
+// explainWifi says what was tried, and what helps against the error if we know
+// it.
+func explainWifi(what string, err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, unix.ERFKILL):
+		hint = ": the radio is switched off; switch it on with a switch at the device, or with: rfkill unblock wifi"
+	case errors.Is(err, unix.EBUSY):
+		hint = ": the radio is busy with another interface that it cannot be shared with"
+	case errors.Is(err, unix.ENODEV):
+		hint = ": the radio or the interface is gone"
+	case errors.Is(err, unix.EOPNOTSUPP):
+		hint = ": the driver cannot do that"
+	case errors.Is(err, unix.ENOTUNIQ):
+		hint = ": another interface has its address"
+	case errors.Is(err, unix.EALREADY):
+		hint = ": it is in a network already"
+	case errors.Is(err, unix.ENFILE), errors.Is(err, unix.EEXIST):
+		hint = ": an interface of that name is there already"
+	case errors.Is(err, unix.EINVAL):
+		hint = ": the driver or the regulatory domain does not allow this channel or width"
+	default:
+		return explain(what, err)
+	}
+	return fmt.Errorf("%s: %w%s", what, err, hint)
+}
+
+// SetUp brings a device up or down.
+func SetUp(name string, up bool) error {
+	ifi, err := InterfaceByName(name)
+	if err != nil {
+		return err
+	}
+	if ifi.Up == up {
+		return nil
+	}
+	c, err := dialRoute()
+	if err != nil {
+		return explain("route netlink", err)
+	}
+	defer c.Close()
+	if err := c.setUp(ifi.Index, up); err != nil {
+		return explainWifi("bring up "+name, err)
+	}
+	return nil
+}
