@@ -75,6 +75,15 @@ func NewMethods(b Backend) *Registry {
 		}})
 	r.Add(Method{Name: "trace", Summary: "the hops on the way to a node", ReadOnly: true, Args: []Arg{targetArg},
 		Handle: func(ctx context.Context, a Args) (any, error) { return b.Trace(ctx, a.String("target")) }})
+	r.Add(Method{Name: "why", Summary: "the ways to a node, and why one of them is used", ReadOnly: true,
+		Args: []Arg{{Name: "target", Type: String, Required: true, Max: 512, Help: "whom: an address in fc00::/8, a public key or the name of a peer"}},
+		Handle: func(ctx context.Context, a Args) (any, error) {
+			w, err := b.Why(ctx, a.String("target"))
+			if err == nil {
+				w.Reason, w.Tried = whyReason(&w), whyTried(&w)
+			}
+			return w, err
+		}})
 	r.Add(Method{Name: "peer.add", Summary: "dial a node from now on, and after a restart",
 		Args: []Arg{
 			{Name: "address", Type: String, Required: true, Max: 300, Help: "ip:port, [ip6]:port, hostname:port or a MAC"},

@@ -23,6 +23,7 @@ const (
 // fakeBackend remembers what it was asked.
 type fakeBackend struct {
 	status node.Status
+	why    node.Why
 	err    error
 	peer   config.Peer
 	ping   PingOptions
@@ -50,6 +51,12 @@ func (f *fakeBackend) Trace(_ context.Context, target string) (TraceResult, erro
 	return TraceResult{Target: target, Hops: []TraceHop{{Hop: 1, IP: ipA}}}, f.err
 }
 
+func (f *fakeBackend) Why(_ context.Context, target string) (node.Why, error) {
+	w := f.why
+	w.Target = target
+	return w, f.err
+}
+
 func (f *fakeBackend) PeerAdd(_ context.Context, p config.Peer) (config.PeerChange, error) {
 	f.peer = p
 	return config.PeerChange{Action: config.Added, Section: "s", Address: p.Address}, f.err
@@ -70,7 +77,7 @@ func (f *fakeBackend) ConfigDiff(context.Context) (ReloadReport, error) {
 
 func TestMethods(t *testing.T) {
 	want := "community community.apply community.draft community.found community.leave community.revoke config.diff invite invite.list join join.progress mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
-		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version"
+		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version why"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
 		names = append(names, m.Name)
@@ -101,8 +108,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

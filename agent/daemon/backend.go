@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -38,31 +37,6 @@ func (d *Daemon) Status(ctx context.Context) (node.Status, error) {
 	}
 	slices.Sort(s.Problems)
 	return s, nil
-}
-
-// target is what a ping or trace was asked for: an address, or a path.
-type target struct {
-	ip    cjdns.IP
-	label cjdns.Label // 0: find the path
-	key   cjdns.Key
-}
-
-// parseTarget reads an address, a public key, a path, or a node's text form.
-func parseTarget(s string) (t target, err error) {
-	if k, err := cjdns.ParseKey(s); err == nil {
-		return target{ip: k.IP(), key: k}, nil
-	}
-	if a, err := cjdns.ParseNodeAddr(s); err == nil {
-		return target{ip: a.Key.IP(), key: a.Key, label: a.Label}, nil
-	}
-	if l, err := cjdns.ParseLabel(s); err == nil {
-		return target{label: l}, nil
-	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
-		t.ip, err = cjdns.ParseIP(s)
-		return t, err
-	}
-	return t, fmt.Errorf("%q is not a target: give an address in fc00::/8, a public key, a path such as 0000.0000.0000.0013, or v20.PATH.KEY", s)
 }
 
 // waits connects commands with the replies that the node gives later.
@@ -113,7 +87,7 @@ func (d *Daemon) pingOnce(ctx context.Context, t target, timeout time.Duration) 
 // Ping implements admin.Backend.
 func (d *Daemon) Ping(ctx context.Context, to string, o admin.PingOptions) (admin.PingResult, error) {
 	res := admin.PingResult{Target: to, Replies: []admin.PingReply{}}
-	t, err := parseTarget(to)
+	t, err := d.target(ctx, to)
 	if err != nil {
 		return res, err
 	}
@@ -157,7 +131,7 @@ const traceTimeout = 3 * time.Second
 // key, all at once.
 func (d *Daemon) Trace(ctx context.Context, to string) (admin.TraceResult, error) {
 	res := admin.TraceResult{Target: to, Hops: []admin.TraceHop{}}
-	t, err := parseTarget(to)
+	t, err := d.target(ctx, to)
 	if err != nil {
 		return res, err
 	}

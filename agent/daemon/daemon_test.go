@@ -230,17 +230,22 @@ func TestPortInUse(t *testing.T) {
 func TestParseTarget(t *testing.T) {
 	id := cryptoauth.GenerateIdentity(random)
 	for _, s := range []string{id.IP.String(), id.IP.Addr().String(), id.Public.String()} {
-		if got, err := parseTarget(s); err != nil || got.ip != id.IP || got.label != 0 {
+		if got, ok, err := parseTarget(s); err != nil || !ok || got.ip != id.IP || got.label != 0 {
 			t.Errorf("%s: %+v, %v", s, got, err)
 		}
 	}
-	got, err := parseTarget("0000.0000.0000.0013")
-	if err != nil || got.label != 0x13 {
+	got, ok, err := parseTarget("0000.0000.0000.0013")
+	if err != nil || !ok || got.label != 0x13 {
 		t.Errorf("path: %+v, %v", got, err)
 	}
-	for _, s := range []string{"", "n5", "10.0.0.1", "2001:db8::1", "0000.0000.0000", id.Public.String() + "x"} {
-		if _, err := parseTarget(s); err == nil {
-			t.Errorf("%q was taken for a target", s)
+	for _, s := range []string{"10.0.0.1", "2001:db8::1", "::1", "fc00::1%eth0", "::ffff:10.0.0.1"} {
+		if _, _, err := parseTarget(s); err == nil || !strings.Contains(err.Error(), "fc00::/8") {
+			t.Errorf("%s was taken: %v", s, err)
+		}
+	}
+	for _, s := range []string{"", "n5", "0000.0000.0000", id.Public.String() + "x"} {
+		if got, ok, err := parseTarget(s); ok || err != nil {
+			t.Errorf("%q is no name: %+v, %v", s, got, err)
 		}
 	}
 }

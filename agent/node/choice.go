@@ -22,11 +22,12 @@ func (n *Node) setPath(now mono.Time, s *session.Session, label cjdns.Label, why
 	if label == s.Path {
 		return
 	}
-	if why == session.Broken && s.Path != 0 {
-		n.finder.Bad(now, s.IP, s.Path)
-	}
 	if s.Path != 0 {
-		s.Changed, s.Changes = now, s.Changes+1
+		s.Cost, s.WasCost = n.finder.Cost(now, s.IP, label), n.finder.Cost(now, s.IP, s.Path)
+		s.Was, s.Changed, s.Changes = s.Path, now, s.Changes+1
+	}
+	if why.IsBroken() && s.Path != 0 {
+		n.finder.Bad(now, s.IP, s.Path)
 	}
 	s.Path, s.Why, s.Doubt, s.Trusted = label, why, mono.Never, 0
 }
@@ -93,7 +94,7 @@ func (n *Node) doubt(now mono.Time, s *session.Session, out *Out) {
 		s.Trusted, s.Doubt = s.Back, mono.Never
 		return
 	case now.Sub(s.Doubt) >= s.Patience.Limit():
-		n.setPath(now, s, s.Back, session.Broken)
+		n.setPath(now, s, s.Back, session.Followed)
 		return
 	}
 	n.askNode(now, s, s.Path, out)
@@ -128,6 +129,7 @@ func (n *Node) pathFound(now mono.Time, ip cjdns.IP, out *Out) {
 // pathFailed tells local programs that nobody knows a way to ip. A session
 // that there is keeps its last path: links come back.
 func (n *Node) pathFailed(now mono.Time, ip cjdns.IP, out *Out) {
+	n.noteFailed(now, ip)
 	if s := n.sessions.ByIP(ip); s != nil && s.CA.CanSend() {
 		return
 	}
@@ -142,21 +144,21 @@ func (n *Node) pathFailed(now mono.Time, ip cjdns.IP, out *Out) {
 func (n *Node) pathsLost(now mono.Time, first cjdns.Label, out *Out) {
 	for _, s := range n.sessions.All() {
 		if cjdns.RoutesThrough(s.Path, first) {
-			n.reroute(now, s, out)
+			n.reroute(now, s, session.PeerLost, out)
 		}
 	}
 }
 
 // reroute marks the path of s as bad and takes another, if one is known.
-func (n *Node) reroute(now mono.Time, s *session.Session, out *Out) {
+func (n *Node) reroute(now mono.Time, s *session.Session, why session.Reason, out *Out) {
 	n.finder.Bad(now, s.IP, s.Path)
 	if node, ok := n.finder.Path(now, s.IP); ok && node.Label != s.Path {
-		n.setPath(now, s, node.Label, session.Broken)
+		n.setPath(now, s, node.Label, why)
 		n.finder.Ping(now, node, &n.found)
 		return
 	}
 	if s.Alt != 0 && s.Alt != s.Path && now.Sub(s.AltAt) < sessionPause {
-		n.setPath(now, s, s.Alt, session.Broken)
+		n.setPath(now, s, s.Alt, why)
 		s.Alt = 0
 		return
 	}

@@ -146,6 +146,40 @@ func TestBrokenWayIsReplaced(t *testing.T) {
 	}
 }
 
+// The quick way falls silent and a slow one takes over: what was measured of
+// the quick one before is no reason to go back.
+func TestBrokenWayIsNotBetter(t *testing.T) {
+	w, a, z, r1, r2 := diamond(t, 326)
+	quick, slow := r1, r2
+	if via(a, z, r2) {
+		quick, slow = r2, r1
+	}
+	w.delay = func(from, to *host, _ []byte) time.Duration {
+		if touches(slow, from, to) {
+			return 60 * time.Millisecond
+		}
+		return time.Millisecond
+	}
+	w.chat(a, z, 20*time.Second, 100*time.Millisecond, nil)
+	if !via(a, z, quick) {
+		t.Fatal("not the quick way")
+	}
+	// Only what the two say to each other is lost: the peers stay up.
+	cut := true
+	w.drop = func(from, to *host, f []byte) bool { return cut && touches(quick, from, to) && len(f) > 62 }
+	w.chat(a, z, 3*time.Second, 100*time.Millisecond, nil)
+	w.chat(a, z, 20*time.Second, 100*time.Millisecond, func() {
+		if !via(a, z, slow) {
+			t.Fatalf("back to the broken way, because %v", a.session(z).Why)
+		}
+	})
+	cut = false
+	w.chat(a, z, 60*time.Second, 100*time.Millisecond, nil)
+	if !via(a, z, quick) {
+		t.Error("not back when it works again")
+	}
+}
+
 // Only one end's packets are lost on the old way: it notices although packets
 // keep coming.
 func TestOneWayLoss(t *testing.T) {

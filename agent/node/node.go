@@ -82,6 +82,7 @@ type Node struct {
 	found    pathfinder.Out
 	super    supernodes
 
+	failed   failures
 	pings    map[uint64]*ping
 	refusing map[cjdns.IP]bool // see Refuse
 	mesh     meshState

@@ -353,7 +353,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 			}
 			if silent > sessionRenew && now >= s.NextRenew {
 				s.NextRenew = now.Add(sessionPause)
-				n.reroute(now, s, out)
+				n.reroute(now, s, session.Broken, out)
 			}
 			n.askNode(now, s, s.Path, out)
 		}
@@ -367,7 +367,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 			renewCA(s.CA, now, sessionPause)
 			n.askNode(now, s, s.Path, out)
 			if silent >= sessionRenew {
-				n.reroute(now, s, out)
+				n.reroute(now, s, session.Broken, out)
 			}
 		} else if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)

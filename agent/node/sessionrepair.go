@@ -99,7 +99,7 @@ func (n *Node) handleError(now mono.Time, failing cjdns.Label, c *cjdns.Control,
 		switch c.Code {
 		case cjdns.ErrorUndeliverable, cjdns.ErrorMalformedAddress, cjdns.ErrorReturnPathInvalid:
 			s.NextError = now.Add(errorPause)
-			n.reroute(now, s, out)
+			n.reroute(now, s, session.Refused, out)
 		case cjdns.ErrorAuthentication, cjdns.ErrorInvalid, cjdns.ErrorUnhandled:
 			// The other end does not know the session (any more).
 			if now >= s.NextRenew {

@@ -61,7 +61,7 @@ func (n *Node) toSession(now mono.Time, s *session.Session, b *pkt.Buf, out *Out
 	if !n.sendSession(now, s, s.Path, b, out) && now >= s.NextError {
 		// The first hop is gone.
 		s.NextError = now.Add(errorPause)
-		n.reroute(now, s, out)
+		n.reroute(now, s, session.PeerLost, out)
 	}
 }
 

@@ -124,8 +124,8 @@ func (f *Finder) Probe(now mono.Time, n Node, take func() bool, out *Out) (first
 }
 
 // Choose returns a way to ip that is clearly better than cur, which is in use
-// and works. Both must have been measured lately. Beside being quicker by
-// worthTime,
+// and works. Both must have been measured lately, and the other must have
+// answered since it failed, if it did. Beside being quicker by worthTime,
 //
 //   - a way costs at most 3/4 of the present one;
 //   - but a direct one may cost up to 5/4 of one that leads through others,
@@ -138,7 +138,7 @@ func (f *Finder) Choose(now mono.Time, ip cjdns.IP, cur cjdns.Label) (cjdns.Labe
 	var best *Route
 	for i, routes := 0, f.Routes(ip); i < len(routes); i++ {
 		r := &routes[i]
-		if r != have && now >= r.BadUntil && r.measured(now) && r.beats(have) && (best == nil || r.cost() < best.cost()) {
+		if r != have && now >= r.BadUntil && r.Verified >= 0 && r.measured(now) && r.beats(have) && (best == nil || r.cost() < best.cost()) {
 			best = r
 		}
 	}

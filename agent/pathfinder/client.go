@@ -77,6 +77,9 @@ type Client struct {
 	nextHunt mono.Time // when the next peer may be asked
 	left     []parting // peers that went, so that one that comes and goes is not asked each time
 
+	advice     [maxAdvice]Advice // the last answers
+	nextAdvice uint
+
 	announcer
 	Drops ClientDrops
 	Asked uint64 // questions for ways sent
@@ -262,6 +265,7 @@ func (c *Client) missed(now mono.Time, s *snode, a *snodeAsk, out *Out) {
 	}
 	switch a.kind {
 	case askRoute:
+		c.advised(now, a.target, a.to, WordSilence)
 		c.askNext(now, a, out)
 	case askAnnounce:
 		c.unanswered(now)
@@ -281,7 +285,9 @@ func (c *Client) askNext(now mono.Time, a *snodeAsk, out *Out) {
 
 // routed takes the way that s names.
 func (c *Client) routed(now mono.Time, s *snode, a *snodeAsk, m *cjdns.Message, out *Out) {
+	said := WordNone
 	for _, ref := range m.Nodes[:min(len(m.Nodes), 1)] { // nobody names more
+		said = WordFalse
 		switch {
 		case ref.Key.IP() != a.target:
 			c.Drops.Label++
@@ -290,24 +296,26 @@ func (c *Client) routed(now mono.Time, s *snode, a *snodeAsk, m *cjdns.Message, 
 		case !c.usable(ref.Label):
 			c.Drops.Label++
 		default:
+			c.advised(now, a.target, s.IP, WordWay)
 			c.finder.Told(now, Node{ref.Key, a.target, ref.Version, ref.Label}, out)
 			return
 		}
 	}
+	c.advised(now, a.target, s.IP, said)
 	c.askNext(now, a, out)
 }
 
-// usable reports whether label can be a path of ours: it has a length, and
-// its first hop is a peer that is there.
+// usable reports whether label can be a path of ours: it has a length, its
+// first hop is a peer that is there, and it does not come back to us at once.
 func (c *Client) usable(label cjdns.Label) bool {
 	if label <= cjdns.SelfLabel || label.Len() > maxLabelLen {
 		return false
 	}
+	first, width := cjdns.PortOf(label)
 	return slices.ContainsFunc(c.links, func(l *link) bool {
 		// The same peer may be written in a wider form.
 		port, _ := cjdns.PortOf(l.Label)
-		first, _ := cjdns.PortOf(label)
-		return port == first
+		return port == first && (l.back == 0 || !cjdns.RoutesThrough(label>>width, l.back))
 	})
 }
 

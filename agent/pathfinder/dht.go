@@ -142,7 +142,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 	for i := range e.routes {
 		if e.routes[i].Label == n.Label {
 			e.routes[i].BadUntil, e.routes[i].fails, e.routes[i].Verified = now, 0, now
-			e.routes[i].metric = 255
+			e.routes[i].metric, e.routes[i].Source = 255, FromPeer
 		}
 	}
 	f.peers = slices.DeleteFunc(f.peers, func(p *peer) bool { return p.Label == n.Label })
@@ -200,12 +200,15 @@ func (f *Finder) PeerDown(now mono.Time, label cjdns.Label) {
 
 // Heard tells that authenticated traffic of n has come along n.Label.
 func (f *Finder) Heard(now mono.Time, n Node) {
-	e, _ := f.learn(now, n)
+	e, fresh := f.learn(now, n)
 	if e == nil {
 		return
 	}
 	for i := range e.routes {
 		if r := &e.routes[i]; r.Label == n.Label {
+			if fresh {
+				r.Source = FromTraffic
+			}
 			r.Verified, r.BadUntil, r.fails = now, now, 0
 		}
 	}

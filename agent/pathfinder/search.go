@@ -127,12 +127,16 @@ func (f *Finder) Await(now mono.Time, ip cjdns.IP, until mono.Time) {
 // Told takes the way to a node that a supernode names. A search for it tries
 // that label, and goes on if nothing answers along it within RouteWait.
 func (f *Finder) Told(now mono.Time, n Node, out *Out) {
-	e, _ := f.learn(now, n)
+	_, fresh := f.learn(now, n)
+	r := f.route(n.IP, n.Label)
+	if fresh && r != nil {
+		r.Source = FromSupernode
+	}
 	s := f.searches[n.IP]
 	if s == nil {
 		return
 	}
-	if r := f.route(n.IP, n.Label); e == nil || r == nil || now < r.BadUntil || s.told != 0 {
+	if r == nil || now < r.BadUntil || s.told != 0 {
 		f.NotTold(now, n.IP, out)
 		return
 	}

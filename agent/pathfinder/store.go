@@ -32,6 +32,7 @@ type Route struct {
 	Verified mono.Time // last authenticated answer along it; -1 never
 	BadUntil mono.Time // not to be used before
 	Measure
+	Source Source
 	fails  uint8
 	metric uint8 // of a direct peer's link, 255 is perfect
 }

@@ -30,6 +30,10 @@ type Session struct {
 	Why     Reason      // it is that one
 	Changes uint32      // of Path
 	Changed mono.Time   // the last one
+	// Was is the way before the last change, 0 if there was none, with the
+	// costs of both as they were measured then, 0 if they were not.
+	Was           cjdns.Label
+	Cost, WasCost time.Duration
 
 	Patience Patience
 	// Back is where the other end's data came along last. Doubt is since
@@ -65,15 +69,29 @@ type Reason uint8
 
 // Reasons.
 const (
-	Found  Reason = iota // the first that was known
-	Theirs               // the other end came along it
-	Better               // it was measured to be clearly better than another
-	Broken               // another one did not answer
+	Found    Reason = iota // the first that was known
+	Theirs                 // the other end came along it
+	Better                 // it was measured to be clearly better than another
+	Broken                 // another one did not answer
+	Refused                // a switch on another one has reported an error
+	PeerLost               // the peer where another one begins is gone
+	Followed               // another one did not answer, and the other end had left it
 )
+
+// IsBroken reports whether the way before was left because it does not work.
+func (r Reason) IsBroken() bool { return r >= Broken }
 
 // String names the reason as the status shows it.
 func (r Reason) String() string {
 	return [...]string{"found", "theirs", "better", "broken"}[min(r, Broken)]
+}
+
+// Cause is String with the kinds of broken ways told apart.
+func (r Reason) Cause() string {
+	if r <= Broken {
+		return r.String()
+	}
+	return [...]string{"refused", "peer-lost", "followed"}[min(r, Followed)-Refused]
 }
 
 // Table finds sessions by address and by handle. One owner.

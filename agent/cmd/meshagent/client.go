@@ -178,6 +178,15 @@ func (a *app) traceCommand() *ffcli.Command {
 	})
 }
 
+func (a *app) whyCommand() *ffcli.Command {
+	return a.command("why", "ADDRESS", "show the ways to a node, and why one of them is used", a.clientFlags, func(ctx context.Context, args []string) error {
+		if err := wantArgs(args, 1, "why ADDRESS|KEY|NAME [--json]"); err != nil {
+			return err
+		}
+		return ask(ctx, a, "why", map[string]any{"target": args[0]}, admin.WriteWhy)
+	})
+}
+
 // versionCommand shows the program's version even if no agent runs.
 func (a *app) versionCommand() *ffcli.Command {
 	return a.command("version", "", "show the version of this program and of the running agent", a.clientFlags, func(ctx context.Context, args []string) error {

@@ -109,6 +109,7 @@ func (a *app) tree() *ffcli.Command {
 		a.sessionsCommand(),
 		a.pingCommand(),
 		a.traceCommand(),
+		a.whyCommand(),
 		a.peerCommand(),
 		a.communityCommand(),
 		a.inviteCommand(),

@@ -53,6 +53,13 @@ func (a *agent) Trace(_ context.Context, target string) (admin.TraceResult, erro
 	return admin.TraceResult{Target: target, Hops: []admin.TraceHop{{Hop: 1, IP: ipA, RTTMicros: 300}}}, nil
 }
 
+func (a *agent) Why(_ context.Context, target string) (node.Why, error) {
+	if target != ipA {
+		return node.Why{}, admin.Errorf(admin.CodeNotFound, "no peer is called %q", target)
+	}
+	return node.Why{Target: target, IP: target, State: "self"}, nil
+}
+
 func (a *agent) PeerAdd(_ context.Context, p config.Peer) (config.PeerChange, error) {
 	if a.denied {
 		return config.PeerChange{}, &fs.PathError{Op: "open", Path: "x", Err: fs.ErrPermission}
@@ -158,6 +165,9 @@ func TestClientCommands(t *testing.T) {
 		{"ping -c 1 fc00::1", 1, `^fc00::1: seq=1 timeout\n1 sent, 0 answered, 100% loss\n$`},
 		{"trace " + ipA, 0, `^HOP .*\n1 .*0\.30 ms  -\n$`},
 		{"trace fc00::1 --json", 1, `^\{"target":"fc00::1","hops":null,"error":"no path"\}\n$`},
+		{"why " + ipA, 0, `^node    ` + ipA + `\nreason  this is the address of this node: packets for it do not leave the host\n$`},
+		{"why --json " + ipA, 0, `^\{"target":"` + ipA + `","ip":"` + ipA + `","state":"self",.*"reason":"this is .*","tried":\[\]\}\n$`},
+		{"why nobody --json", 1, `^\{"error":\{"code":"not_found","text":"no peer is called \\"nobody\\""\}\}\n$`},
 		{"version", 0, `^meshagent 0\.1\.0, protocol \d+\nthe running agent is 9\.9\.9, protocol 20\n$`},
 		{"version --json", 0, `^\{"version":"0\.1\.0","protocol":\d+,"agent":\{"version":"9\.9\.9","protocol":20\}\}\n$`},
 		{"reload", 0, `^nothing has changed\n$`},
@@ -221,7 +231,7 @@ func TestPeerStanza(t *testing.T) {
 func TestNoAgent(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	want := "no agent answers on " + socket + ": start it with: meshagent run -c FILE"
-	for _, args := range []string{"status", "peers", "sessions", "ping x", "trace x", "peer add a:1 " + keyA, "peer del x", "reload"} {
+	for _, args := range []string{"status", "peers", "sessions", "ping x", "trace x", "why x", "peer add a:1 " + keyA, "peer del x", "reload"} {
 		got := runWith(t, "", nil, append(strings.Fields(args), "--socket", socket)...)
 		if got.code != 1 || got.err != "meshagent: "+want+"\n" || got.out != "" {
 			t.Errorf("%s: %+v", args, got)
@@ -255,6 +265,7 @@ func TestUsage(t *testing.T) {
 		{"ping x -i never", 2, "expected seconds, such as 0.2"},
 		{"ping x -c -1", 2, "meshagent: -c: expected 0 or more\n"},
 		{"ping x -W 31", 2, "meshagent: -W: expected at most 30s\n"},
+		{"why", 2, "meshagent: expected: meshagent why ADDRESS|KEY|NAME [--json]\n"},
 		{"peer add a:1", 2, "meshagent: expected: meshagent peer add ADDRESS KEY"},
 		{"peer add - --password x", 2, "expected no --password"},
 		{"genconf --format yaml", 2, "meshagent: --format: expected uci or cjdroute, found 'yaml'\n"},

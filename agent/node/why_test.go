@@ -1,0 +1,184 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// square is four nodes: a reaches z through r1 or through r2.
+//
+//	a ── r1 ── z
+//	└─── r2 ───┘
+//
+// The way in use falls silent: Why shows the other one, and why it was taken.
+func TestWhyOfABrokenWay(t *testing.T) {
+	w, a, z, r1, r2 := diamond(t, 700)
+	w.chat(a, z, 20*time.Second, 100*time.Millisecond, nil)
+	y := a.node.Why(w.now, z.id.IP)
+	if y.State != "session" || y.PublicKey != z.id.Public.String() || y.Changes != 0 || y.ChangedMs != -1 || len(y.Ways) != 2 {
+		t.Fatalf("%+v", y)
+	}
+	for i, state := range []string{"used", "standby"} {
+		o := y.Ways[i]
+		if o.State != state || o.Hops != 2 || o.RTTMicros != 4000 || o.CostMicros != 5000 || o.Answers < enoughAnswers || o.LossPermille != 0 || o.Link != "udp" {
+			t.Errorf("way %d: %+v", i, o)
+		}
+	}
+	used, other := r1, r2
+	if via(a, z, r2) {
+		used, other = r2, r1
+	}
+	first, second := y.Ways[0].Label, y.Ways[1].Label
+	if len(y.Hops) != 2 || y.Hops[0].IP != used.id.IP.String() || y.Hops[0].Name != used.name || y.Hops[0].KnownBy != "peer" ||
+		y.Hops[1].IP != z.id.IP.String() || y.Hops[1].Label != first || y.Label != first || y.Hops[0].LLAddr != used.addr.String() {
+		t.Errorf("hops %+v", y.Hops)
+	}
+	for _, h := range y.Hops {
+		if h.Bits != 4 || h.Form != 0 || len(h.Director) != 4 || h.Director[3] != '1' || h.Slot > 7 {
+			t.Errorf("director %+v", h)
+		}
+	}
+	ca := a.session(z).CA
+	w.drop = func(from, to *host, _ []byte) bool { return touches(used, from, to) }
+	if gap := w.chat(a, z, 3*time.Second, 100*time.Millisecond, nil); gap > 1500*time.Millisecond {
+		t.Errorf("%v without a packet", gap)
+	}
+	if a.session(z).CA != ca || !ca.Established() {
+		t.Error("the session was dropped")
+	}
+	y = a.node.Why(w.now, z.id.IP)
+	if y.Label != second || y.Was != first || y.Changes != 1 || y.ChangedMs < 0 || y.Hops[0].IP != other.id.IP.String() {
+		t.Errorf("%+v", y)
+	}
+	if y.Cause != "broken" && y.Cause != "followed" {
+		t.Errorf("cause %s", y.Cause)
+	}
+	if o := y.Ways[1]; o.Label != first || o.State != "resting" && o.State != "failed" || o.State == "resting" != (o.NextMs > 0) || o.AnsweredMs < 1000 {
+		t.Errorf("the way before: %+v", o)
+	}
+	// The peer is given up: the way through it is no way any more.
+	w.chat(a, z, 4*time.Second, 100*time.Millisecond, nil)
+	if y = a.node.Why(w.now, z.id.IP); len(y.Ways) != 1 {
+		t.Errorf("ways %+v", y.Ways)
+	}
+	if y = a.node.Why(w.now, used.id.IP); len(y.Ways) == 0 || y.Ways[len(y.Ways)-1].State != "down" || y.Ways[len(y.Ways)-1].Source != "peer" ||
+		y.Name != used.name || y.Ways[len(y.Ways)-1].Problem != "does not answer" {
+		t.Errorf("the peer itself: %+v", y)
+	}
+}
+
+// enoughAnswers is how many pings of 4 s have been answered in 20 s.
+const enoughAnswers = 3
+
+// A way is left for a better one: the costs of both at that time are kept.
+func TestWhyOfABetterWay(t *testing.T) {
+	w, a, z, r1, r2 := diamond(t, 701)
+	slow := r1
+	if via(a, z, r2) {
+		slow = r2
+	}
+	w.delay = func(from, to *host, _ []byte) time.Duration {
+		if touches(slow, from, to) {
+			return 20 * time.Millisecond
+		}
+		return 2 * time.Millisecond
+	}
+	w.chat(a, z, 40*time.Second, 100*time.Millisecond, nil)
+	y := a.node.Why(w.now, z.id.IP)
+	if y.Cause != "better" || y.Changes != 1 || y.CostMicros != 9000 || y.WasCostMicros < 60_000 || y.Was == y.Label {
+		t.Errorf("%+v", y)
+	}
+}
+
+// Whom nothing was sent to, who is unknown, and ourselves.
+func TestWhyWithoutASession(t *testing.T) {
+	w := chain(t, 702, 4)
+	a, b, c := w.hosts[0], w.hosts[1], w.hosts[2]
+	c.super(true)
+	w.complete(c, 4, 6)
+	w.run(10 * time.Second)
+	if y := a.node.Why(w.now, a.id.IP); y.State != "self" || len(y.Ways) != 0 || y.PublicKey != a.id.Public.String() {
+		t.Errorf("ourselves: %+v", y)
+	}
+	y := a.node.Why(w.now, b.id.IP)
+	if len(y.Ways) != 1 || y.Ways[0].Source != "peer" || y.Ways[0].Hops != 1 || y.Name != b.name || len(y.Hops) != 1 || y.Hops[0].Slot != 0 && y.Hops[0].Slot < 2 {
+		t.Errorf("a direct peer: %+v", y)
+	}
+	nobody := w.host("nobody", 0)
+	y = a.node.Why(w.now, nobody.id.IP)
+	if y.State != "none" || y.Label != "" || y.Search != nil || y.Advice != nil || y.Supernode != c.id.IP.String() || y.PeersUp != 1 || y.Mesh != nil {
+		t.Errorf("a stranger: %+v", y)
+	}
+	a.tell(nobody, "are you there?")
+	if y = a.node.Why(w.now, nobody.id.IP); y.Search == nil || !y.Search.Running || y.Search.SupernodeMs <= 0 {
+		t.Errorf("while it is searched: %+v", y.Search)
+	}
+	w.run(20 * time.Second)
+	y = a.node.Why(w.now, nobody.id.IP)
+	if y.State != "none" || y.Search == nil || y.Search.Running || y.Search.AgoMs < 5000 || y.Advice == nil || y.Advice.Word != "none" || y.Advice.By != c.id.IP.String() {
+		t.Errorf("after the search: %+v %+v %+v", y, y.Search, y.Advice)
+	}
+	// The supernode names a way.
+	far := w.hosts[3]
+	a.node.finder.Bad(w.now, far.id.IP, 0)
+	w.hear(a, far, time.Second)
+	y = a.node.Why(w.now, far.id.IP)
+	if y.State != "session" || len(y.Hops) != 3 || y.Hops[1].IP != c.id.IP.String() || y.Hops[2].IP != far.id.IP.String() {
+		t.Errorf("%+v", y)
+	}
+	if y.Advice != nil && (y.Advice.Word != "way" || !strings.Contains("supernode dht", y.Ways[0].Source)) {
+		t.Errorf("%+v %+v", y.Advice, y.Ways)
+	}
+	// The supernode itself knows the hops from what was announced to it.
+	w.hear(c, a, time.Second)
+	if y = c.node.Why(w.now, a.id.IP); len(y.Hops) != 2 || y.Hops[0].IP != b.id.IP.String() || y.Hops[1].KnownBy == "" {
+		t.Errorf("from the supernode: %+v", y.Hops)
+	}
+}
+
+// In a mesh: who is called only when it is needed, who does not answer, and
+// who is not there.
+func TestWhyInAMesh(t *testing.T) {
+	w, a, b := meshPair(t, 703)
+	lost := w.host("lost", -2)
+	y := a.node.Why(w.now, b.id.IP)
+	if y.Mesh == nil || y.Mesh.State != "not-called" || y.Mesh.Metric != 200 || y.Mesh.MAC != b.mac.String() || y.Mesh.Nodes != 1 || len(y.Ways) != 0 {
+		t.Errorf("before: %+v %+v", y, y.Mesh)
+	}
+	w.chat(a, b, 2*time.Second, 100*time.Millisecond, nil)
+	y = a.node.Why(w.now, b.id.IP)
+	if y.State != "session" || y.Mesh.State != "up" || len(y.Ways) != 1 || y.Ways[0].Source != "mesh" || y.Ways[0].Metric != 200 || y.Ways[0].State != "used" {
+		t.Errorf("a peering: %+v", y)
+	}
+	if y = a.node.Why(w.now, lost.id.IP); y.State != "none" || y.Mesh.State != "absent" {
+		t.Errorf("absent: %+v", y)
+	}
+	a.told(lost.meshNode()) // the mesh tells of it, and it does not answer
+	a.tell(lost, "hello")
+	if y = a.node.Why(w.now, lost.id.IP); y.Mesh.State != "called" || len(y.Ways) != 1 || y.Ways[0].State != "down" || y.Ways[0].Source != "mesh" {
+		t.Errorf("called: %+v %+v", y.Mesh, y.Ways)
+	}
+	w.run(12 * time.Second)
+	if y = a.node.Why(w.now, lost.id.IP); y.Mesh.State != "silent" || y.Mesh.NextMs <= 0 {
+		t.Errorf("silent: %+v", y.Mesh)
+	}
+}
+
+// The memory of failed searches is bounded.
+func TestFailuresAreBounded(t *testing.T) {
+	w := newWorld(t, 704)
+	a := w.host("a", 0)
+	to := w.host("b", 0).id.IP
+	for i := range 1000 {
+		to[14], to[15] = byte(i>>8), byte(i)
+		a.node.noteFailed(w.now, to)
+	}
+	if _, ok := a.node.failed.last(to); !ok {
+		t.Error("the last one is not there")
+	}
+	to[14], to[15] = 0, 0
+	if _, ok := a.node.failed.last(to); ok {
+		t.Error("the first one is still there")
+	}
+}
