@@ -34,6 +34,7 @@ type Backend interface {
 	ConfigDiff(ctx context.Context) (ReloadReport, error)
 	MeshBackend
 	CommunityBackend
+	WifiBackend
 }
 
 // PingOptions says how to ping. The registry has filled in the defaults and

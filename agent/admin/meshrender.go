@@ -70,7 +70,8 @@ func WriteMeshOriginators(w io.Writer, i MeshInfo, rows []MeshOriginator, s Mesh
 	}
 }
 
-// WriteMeshNeighbours prints batctl neighbors.
+// WriteMeshNeighbours prints batctl neighbors. Behind a neighbour on Wi-Fi
+// stands what the driver knows of the link, which batctl does not print.
 func WriteMeshNeighbours(w io.Writer, i MeshInfo, rows []MeshNeighbour, s MeshStyle) {
 	columns := "IF             Neighbor              last-seen"
 	if i.isV() {
@@ -78,10 +79,14 @@ func WriteMeshNeighbours(w io.Writer, i MeshInfo, rows []MeshNeighbour, s MeshSt
 	}
 	s.header(w, i, "", columns)
 	for _, r := range rows {
+		radio := ""
+		if r.Radio != nil {
+			radio = "  " + radioText(r.Radio)
+		}
 		if r.Throughput != nil {
-			fmt.Fprintf(w, "%s %s (%9d.%1d) [%10s]\n", s.name(r.Neigh), seen(r.LastSeen), *r.Throughput/1000, *r.Throughput%1000/100, clean(r.HardName))
+			fmt.Fprintf(w, "%s %s (%9d.%1d) [%10s]%s\n", s.name(r.Neigh), seen(r.LastSeen), *r.Throughput/1000, *r.Throughput%1000/100, clean(r.HardName), radio)
 		} else {
-			fmt.Fprintf(w, "   %10s\t  %s %s\n", clean(r.HardName), s.name(r.Neigh), seen(r.LastSeen))
+			fmt.Fprintf(w, "   %10s\t  %s %s%s\n", clean(r.HardName), s.name(r.Neigh), seen(r.LastSeen), radio)
 		}
 	}
 }

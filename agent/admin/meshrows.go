@@ -95,6 +95,8 @@ type MeshNeighbour struct {
 	LastSeen   int64      `json:"last_seen_msecs"`
 	Neigh      batman.MAC `json:"neigh_address"`
 	Throughput *uint64    `json:"throughput,omitempty"` // BATMAN_V, kbit/s
+	// Radio is what the driver knows of the link; batctl does not have it.
+	Radio *mesh.Radio `json:"radio,omitempty"`
 }
 
 // MeshHardIf is an interface of the mesh (hardifs_json, and more).
@@ -278,7 +280,7 @@ func (v *meshView) originators() []MeshOriginator {
 
 func (v *meshView) neighbours() []MeshNeighbour {
 	return rows(v.Neighbours, func(n mesh.NeighbourStatus) MeshNeighbour {
-		r := MeshNeighbour{HardIndex: v.index(n.Iface), HardName: n.Iface, LastSeen: ms(n.LastSeen), Neigh: n.MAC}
+		r := MeshNeighbour{HardIndex: v.index(n.Iface), HardName: n.Iface, LastSeen: ms(n.LastSeen), Neigh: n.MAC, Radio: n.Radio}
 		_, r.Throughput = v.metric(n.TQ, n.Throughput)
 		return r
 	})

@@ -110,6 +110,7 @@ func NewMethods(b Backend) *Registry {
 	addConfigMethods(r, b)
 	addMeshMethods(r, b)
 	addCommunityMethods(r, b)
+	addWifiMethod(r, b)
 	r.Add(Method{Name: "methods", Summary: "the methods of this agent", ReadOnly: true,
 		Handle: func(context.Context, Args) (any, error) { return r.Methods(), nil }})
 	return r

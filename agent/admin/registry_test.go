@@ -31,6 +31,7 @@ type fakeBackend struct {
 	block  chan struct{} // Ping waits for it, if it is there
 	fakeMesh
 	fakeCommunity
+	fakeWifi
 }
 
 func (f *fakeBackend) Status(context.Context) (node.Status, error) { return f.status, f.err }
@@ -77,7 +78,7 @@ func (f *fakeBackend) ConfigDiff(context.Context) (ReloadReport, error) {
 
 func TestMethods(t *testing.T) {
 	want := "community community.apply community.draft community.found community.leave community.revoke config.diff invite invite.list join join.progress mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
-		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version why"
+		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version why wifi"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
 		names = append(names, m.Name)
@@ -108,8 +109,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

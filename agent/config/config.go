@@ -67,6 +67,8 @@ func (d *draft) readDocument(doc *Document, overlay bool) {
 			d.readMesh(at, s)
 		case "hardif":
 			d.readHardIf(at, s)
+		case "wifi":
+			d.readWifi(at, s)
 		default:
 			d.warnOnce("section "+s.Type, at, "", "unknown section type '%s', ignored", s.Type)
 		}
@@ -112,6 +114,7 @@ var expected = map[string]string{
 	"address":    "ip:port, [ip6]:port, hostname:port or a MAC",
 	"bind":       "ip:port or [ip6]:port",
 	"device":     "the name of a network device",
+	"mesh_id":    "the name of the mesh on the air, the same on all its nodes",
 	"password":   "a password",
 	"public_key": "a public key, 52 base32 characters and .k",
 }

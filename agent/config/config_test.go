@@ -449,12 +449,14 @@ func TestReferenceIsTrue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mesh, err := os.ReadFile("meshread.go")
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"meshread.go", "wifi.go"} {
+		more, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, more...)
 	}
-	source = append(source, mesh...)
-	for _, m := range regexp.MustCompile(`(?m)^\t\t"([a-z_]+)":`).FindAllStringSubmatch(string(source), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\t(?:\t|set\[)"([a-z_]+)"(?::|\])`).FindAllStringSubmatch(string(source), -1) {
 		if !slices.Contains([]string{"private_key", "algo", "master", "network_coding", "isolation_mark"}, m[1]) && !regexp.MustCompile(`(option|list) `+m[1]+` `).MatchString(text) {
 			t.Errorf("option %s is not in reference.uci", m[1])
 		}

@@ -17,6 +17,7 @@ type draft struct {
 	udpAt, ethAt, peerAt, passwordAt, supernodeAt, hardIfAt []place
 
 	meshAt    place
+	radios    int              // sections 'wifi' so far
 	sectionAt map[string]place // named sections
 
 	warnings Problems

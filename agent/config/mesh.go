@@ -69,7 +69,8 @@ type Mesh struct {
 func (m Mesh) Equal(o Mesh) bool { return m.Name == o.Name && len(meshDiff(m, o)) == 0 }
 
 // HardIf is one device of a section "hardif": an interface that the mesh runs
-// on. A section with a list of devices gives several.
+// on. A section with a list of devices gives several. A section "wifi" gives
+// one, with its radio.
 type HardIf struct {
 	Section            string
 	Enabled            bool
@@ -79,6 +80,7 @@ type HardIf struct {
 	ELPInterval        time.Duration
 	ThroughputOverride uint32 // 100 kbit/s; 0: measured
 	MTU                int    // given to the device when it joins; 0: as it is
+	Radio              Radio  // of a section "wifi"
 }
 
 // MeshAlgo is the routing algorithm of a mesh.

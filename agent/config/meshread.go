@@ -140,34 +140,23 @@ func (d *draft) checkTrust(at place, s *Section, m Mesh) {
 func (d *draft) readHardIf(at place, s *Section) {
 	h := HardIf{Section: s.ID(), Enabled: true, ELPInterval: DefaultELPInterval}
 	var devices []string
-	mesh := into(&h.Mesh, parseDevice)
-	d.readOptions(at.file, s, setters{
-		"enabled": into(&h.Enabled, parseBool),
-		"device": func(v string) error {
-			// OpenWrt's network file may hold several in one option.
-			names := strings.Fields(v)
-			if len(names) == 0 {
-				names = []string{v}
+	set := hardIfSetters(&h)
+	set["device"] = func(v string) error {
+		// OpenWrt's network file may hold several in one option.
+		names := strings.Fields(v)
+		if len(names) == 0 {
+			names = []string{v}
+		}
+		for _, name := range names {
+			dev, err := parseLinkName(name)
+			if err != nil {
+				return err
 			}
-			for _, name := range names {
-				if name == "lo" {
-					return errors.New("expected a device with neighbours; lo is the host itself")
-				}
-				dev, err := parseDevice(name)
-				if err != nil {
-					return err
-				}
-				devices = append(devices, dev)
-			}
-			return nil
-		},
-		"mesh":                mesh,
-		"master":              mesh,
-		"hop_penalty":         numberInto(&h.HopPenalty, 0, 255),
-		"elp_interval":        into(&h.ELPInterval, parseMeshInterval),
-		"throughput_override": into(&h.ThroughputOverride, parseRate),
-		"mtu":                 numberInto(&h.MTU, minMeshMTU, maxHardIfMTU),
-	}, "device")
+			devices = append(devices, dev)
+		}
+		return nil
+	}
+	d.readOptions(at.file, s, set, "device")
 	d.require(at, s, "device")
 	for _, dev := range devices {
 		h.Device = dev
@@ -175,11 +164,23 @@ func (d *draft) readHardIf(at place, s *Section) {
 	}
 }
 
+// parseLinkName reads the name of a device that leads to neighbours.
+func parseLinkName(s string) (string, error) {
+	if s == "lo" {
+		return "", errors.New("expected a device with neighbours; lo is the host itself")
+	}
+	return parseDevice(s)
+}
+
 // checkMesh checks that each hard interface belongs to the mesh, once, and is
 // none of our own devices.
 func (d *draft) checkMesh() {
 	if tun := d.TUN.Name; d.TUN.Enabled && tun != "" && tun == d.Mesh.Name {
 		d.fail(d.meshAt, "", "'%s' is the agent's TUN device; expected another name for the mesh device", tun)
+	}
+	if d.Mesh.Name == "" && d.radios > 0 {
+		d.Mesh = defaultMesh() // a section 'wifi' is enough
+		d.Mesh.Enabled = slices.ContainsFunc(d.HardIfs, func(h HardIf) bool { return h.Enabled && h.Radio.MeshID != "" })
 	}
 	for i := range d.HardIfs {
 		h := &d.HardIfs[i]
@@ -371,12 +372,12 @@ func meshDiff(a, b Mesh) []string {
 }
 
 func hardIfDiff(a, b HardIf) []string {
-	return options(
+	return append(radioDiff(a.Radio, b.Radio), options(
 		a.Enabled != b.Enabled, "enabled",
 		a.Mesh != b.Mesh, "mesh",
 		a.HopPenalty != b.HopPenalty, "hop_penalty",
 		a.ELPInterval != b.ELPInterval, "elp_interval",
 		a.ThroughputOverride != b.ThroughputOverride, "throughput_override",
 		a.MTU != b.MTU, "mtu",
-	)
+	)...)
 }

@@ -247,6 +247,10 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			}
 			d.check(ctx, d.moved(c.Links))
 			continue
+		case e, ok := <-d.mesh.watch.events:
+			if !d.mesh.radioEvent(ctx, e, ok) {
+				continue
+			}
 		case <-tick.C:
 			d.memory.save(d, false)
 			d.mesh.tick(ctx)

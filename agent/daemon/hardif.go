@@ -22,12 +22,15 @@ import (
 // the device is there and up.
 type hardIf struct {
 	cfg     config.HardIf
+	device  string // the one of cfg, or one that the radio has already
+	radio   radioState
 	index   uint16
 	conn    *netio.Packet
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 	ifindex int
 	wifi    bool
+	air     airTime          // of its channel, if wifi
 	mtuSet  int              // MTU that the device was given; 0: none
 	told    mesh.IfaceConfig // what the core knows; zero: nothing
 	problem string           // why it is not open
@@ -49,6 +52,7 @@ func (m *meshRun) checkIfs(ctx context.Context, devs kernel.Links) {
 			return false
 		}
 		m.remove(ctx, h)
+		h.releaseRadio(m.d.log)
 		return true
 	})
 	for _, c := range m.d.cfg.HardIfs {
@@ -60,7 +64,11 @@ func (m *meshRun) checkIfs(ctx context.Context, devs kernel.Links) {
 			i = len(m.ifs)
 			m.ifs = append(m.ifs, &hardIf{index: m.freeIndex()})
 		}
-		m.ifs[i].cfg = c
+		h := m.ifs[i]
+		h.cfg = c
+		if c.Radio.MeshID == "" || h.device == "" {
+			h.device = c.Device
+		}
 	}
 	for _, h := range m.ifs {
 		m.checkIf(ctx, h, devs)
@@ -82,13 +90,16 @@ func (m *meshRun) checkIf(ctx context.Context, h *hardIf, devs kernel.Links) {
 	if devs == nil {
 		return // the kernel does not tell: leave everything
 	}
-	dev, _ := devs.ByName(h.cfg.Device)
-	why := m.usable(h, dev, devs)
-	if h.conn != nil && why == nil && dev.Index != h.ifindex {
-		m.down(ctx, h, errors.New("device "+h.cfg.Device+" was replaced"))
+	why := m.checkRadio(h, &devs)
+	dev, _ := devs.ByName(h.device)
+	if why == nil {
+		why = m.usable(h, dev, devs)
 	}
-	if why == nil && h.cfg.MTU != 0 && (h.cfg.MTU != h.mtuSet || dev.Index != h.ifindex) {
-		why = m.giveMTU(h, &dev)
+	if h.conn != nil && why == nil && dev.Index != h.ifindex {
+		m.down(ctx, h, errors.New("device "+h.device+" was replaced"))
+	}
+	if mtu := h.wantMTU(); why == nil && mtu != 0 && (mtu != h.mtuSet || dev.Index != h.ifindex) {
+		why = m.giveMTU(h, &dev, mtu)
 	}
 	if why == nil && h.conn == nil {
 		why = m.open(ctx, h, dev)
@@ -103,7 +114,7 @@ func (m *meshRun) checkIf(ctx context.Context, h *hardIf, devs kernel.Links) {
 
 // usable says why a device cannot carry the mesh.
 func (m *meshRun) usable(h *hardIf, dev kernel.Interface, devs kernel.Links) error {
-	name := h.cfg.Device
+	name := h.device
 	switch {
 	case dev.Name == "":
 		return fmt.Errorf("device %s does not exist", name)
@@ -124,18 +135,26 @@ func (m *meshRun) usable(h *hardIf, dev kernel.Interface, devs kernel.Links) err
 	return nil
 }
 
+// wantMTU is what the device shall have; 0: what it has.
+func (h *hardIf) wantMTU() int {
+	if h.cfg.MTU == 0 && h.radio.ours() {
+		return config.DefaultRadioMTU
+	}
+	return h.cfg.MTU
+}
+
 // giveMTU sets the device's MTU, once for every life of the device: somebody
 // may change it later.
-func (m *meshRun) giveMTU(h *hardIf, dev *kernel.Interface) error {
-	h.mtuSet, h.ifindex = h.cfg.MTU, dev.Index
-	if dev.MTU == h.cfg.MTU {
+func (m *meshRun) giveMTU(h *hardIf, dev *kernel.Interface, mtu int) error {
+	h.mtuSet, h.ifindex = mtu, dev.Index
+	if dev.MTU == mtu {
 		return nil
 	}
-	if err := kernel.SetMTU(dev.Name, h.cfg.MTU); err != nil {
+	if err := kernel.SetMTU(dev.Name, mtu); err != nil {
 		m.d.log.Warn("hard interface keeps its MTU", "iface", dev.Name, "mtu", dev.MTU, "err", err)
 		return nil // large frames are cut
 	}
-	dev.MTU = h.cfg.MTU
+	dev.MTU = mtu
 	return nil
 }
 
@@ -158,7 +177,7 @@ func (m *meshRun) open(ctx context.Context, h *hardIf, dev kernel.Interface) err
 		err := m.d.engine.read(rctx, conn, h.index, fromAir)
 		m.d.report(rctx, func(ctx context.Context) {
 			if h.conn == conn {
-				m.down(ctx, h, fmt.Errorf("device %s: %w", h.cfg.Device, err))
+				m.down(ctx, h, fmt.Errorf("device %s: %w", h.device, err))
 			}
 		})
 	}()
@@ -168,7 +187,7 @@ func (m *meshRun) open(ctx context.Context, h *hardIf, dev kernel.Interface) err
 // tell gives the core the settings of an open interface if they have changed.
 func (m *meshRun) tell(ctx context.Context, h *hardIf, dev kernel.Interface) error {
 	c := mesh.IfaceConfig{
-		Name: h.cfg.Device, MAC: dev.MAC, MTU: min(dev.MTU, pkt.MaxMTU), Wifi: h.wifi,
+		Name: h.device, MAC: dev.MAC, MTU: min(dev.MTU, pkt.MaxMTU), Wifi: h.wifi,
 		HopPenalty: h.cfg.HopPenalty, ELPInterval: h.cfg.ELPInterval, ThroughputOverride: h.cfg.ThroughputOverride,
 	}
 	if m.cfg.Algo == config.BatmanV {
@@ -200,7 +219,7 @@ func (m *meshRun) tell(ctx context.Context, h *hardIf, dev kernel.Interface) err
 func (m *meshRun) down(ctx context.Context, h *hardIf, err error) {
 	why := err.Error()
 	if why != h.problem {
-		m.say(slog.LevelWarn, "hard interface is down", "iface", h.cfg.Device, "err", why)
+		m.say(slog.LevelWarn, "hard interface is down", "iface", h.device, "err", why)
 	}
 	h.problem = why
 	open := h.conn != nil
@@ -233,7 +252,7 @@ func (m *meshRun) remove(ctx context.Context, h *hardIf) {
 			e.mesh.air.set(h.index, nil)
 		}
 	})
-	m.say(slog.LevelInfo, "hard interface is removed", "iface", h.cfg.Device)
+	m.say(slog.LevelInfo, "hard interface is removed", "iface", h.device)
 }
 
 // close closes the socket and waits for its reader.
@@ -249,7 +268,7 @@ func (h *hardIf) close() {
 
 // view is what Mesh shows of h.
 func (h *hardIf) view() hardIfView {
-	v := hardIfView{name: h.cfg.Device, problem: h.problem}
+	v := hardIfView{name: h.device, problem: h.problem}
 	if conn := h.conn; conn != nil {
 		v.lost = func() map[string]uint64 {
 			s := conn.Stats()

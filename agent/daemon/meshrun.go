@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/kernel"
@@ -26,6 +27,7 @@ type meshRun struct {
 	ifs     []*hardIf
 	tap     meshTAP
 	wifi    meshWifi
+	watch   radioWatch
 	numbers seqnoStore
 	loaded  bool // numbers
 	// The mesh as a link of the node, see join.go.
@@ -66,6 +68,7 @@ func (m *meshRun) check(ctx context.Context, devs kernel.Links) {
 	}
 	m.cfg = want
 	m.d.meshLog.setKinds(want.Log)
+	m.watch.open(ctx)
 	m.checkIfs(ctx, devs)
 	m.tap.check(ctx, m, devs)
 	m.wifi.check(ctx, m, devs)
@@ -129,6 +132,7 @@ func (m *meshRun) stop(ctx context.Context, remove bool) {
 	}
 	for _, h := range m.ifs {
 		h.close()
+		h.releaseRadio(m.d.log)
 	}
 	m.ifs = nil
 	m.tap.close(ctx, m, remove)
@@ -148,6 +152,8 @@ func (m *meshRun) seqnos(ctx context.Context) mesh.Seqnos {
 
 // tick does what is done every second.
 func (m *meshRun) tick(ctx context.Context) {
+	m.announce(ctx)
+	m.askRadios(ctx)
 	if m.running && m.numbers.due() {
 		m.numbers.save(m.seqnos(ctx), m.cfg.Name, m.cfg.OrigInterval, false)
 	}
@@ -211,8 +217,10 @@ func meshMTU(c config.Mesh, ifs []*hardIf) int {
 // meshView is what Mesh adds to the core's own status: hard interfaces that
 // the core does not know, and what the sockets have lost.
 type meshView struct {
-	name string // of the mesh device
-	ifs  []hardIfView
+	name   string // of the mesh device
+	ifs    []hardIfView
+	radios []admin.WifiLink
+	air    map[int]airTime // by index of the device; not changed any more
 }
 
 // hardIfView is one hard interface. lost is safe for concurrent use; nil if
@@ -228,6 +236,7 @@ func (m *meshRun) publish() {
 	for _, h := range m.ifs {
 		v.ifs = append(v.ifs, h.view())
 	}
+	v.radios, v.air = m.radioViews()
 	m.d.mu.Lock()
 	m.d.meshView = v
 	m.d.mu.Unlock()

@@ -3,6 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sort"
 
 	"github.com/mdlayher/netlink"
@@ -272,7 +274,26 @@ func SetUp(name string, up bool) error {
 	}
 	defer c.Close()
 	if err := c.setUp(ifi.Index, up); err != nil {
-		return explainWifi("bring up "+name, err)
+		what := "bring up "
+		if !up {
+			what = "bring down "
+		}
+		return explainWifi(what+name, err)
 	}
 	return nil
+}
+
+// managerDirs are where those who manage Wi-Fi interfaces have a socket for
+// each. Source: wpa_supplicant.conf(5) and hostapd.conf, ctrl_interface.
+var managerDirs = []string{"/var/run/wpa_supplicant", "/var/run/hostapd"}
+
+// WifiManager returns the program that manages the interface; "" if there is
+// none that shows.
+func WifiManager(name string) string {
+	for _, d := range managerDirs {
+		if s, err := os.Stat(filepath.Join(d, filepath.Base(name))); err == nil && s.Mode()&os.ModeSocket != 0 {
+			return filepath.Base(d)
+		}
+	}
+	return ""
 }

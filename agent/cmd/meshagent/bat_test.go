@@ -68,6 +68,10 @@ func (a *agent) MeshThroughput(_ context.Context, dst batman.MAC, d time.Duratio
 	return admin.MeshThroughput{Originator: dst, TimeMs: uint64(d.Milliseconds()), Bytes: 10478124}, nil //nolint:gosec // a test
 }
 
+func (a *agent) Wifi(context.Context) (admin.WifiStatus, error) {
+	return admin.WifiStatus{Problem: "the kernel has no nl80211", Radios: []admin.WifiRadio{}}, nil
+}
+
 func (a *agent) MeshLog(_ context.Context, after uint64) ([]admin.MeshLogLine, error) {
 	if after > 0 {
 		return nil, nil

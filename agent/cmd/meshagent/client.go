@@ -116,6 +116,18 @@ func (a *app) statusCommand() *ffcli.Command {
 	})
 }
 
+func (a *app) wifiCommand() *ffcli.Command {
+	return a.command("wifi", "", "show radios, what they can do, and the stations they hear", a.clientFlags, func(ctx context.Context, args []string) error {
+		if err := wantArgs(args, 0, "wifi [--json]"); err != nil {
+			return err
+		}
+		return ask(ctx, a, "wifi", nil, func(w io.Writer, s admin.WifiStatus) error {
+			admin.WriteWifi(w, s)
+			return nil
+		})
+	})
+}
+
 func (a *app) peersCommand() *ffcli.Command {
 	stats := false
 	return a.command("peers", "[--peerstats]", "list direct neighbours", func(fs *flag.FlagSet) {

@@ -115,6 +115,7 @@ func (a *app) tree() *ffcli.Command {
 		a.inviteCommand(),
 		a.joinCommand(),
 		a.batCommand(),
+		a.wifiCommand(),
 		a.reloadCommand(),
 		a.versionCommand(),
 	}

@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/mesh"
+)
+
+// fakeWifi is a host with two radios.
+type fakeWifi struct{}
+
+func (fakeWifi) Wifi(context.Context) (WifiStatus, error) { return sampleWifi(), nil }
+
+func sampleWifi() WifiStatus {
+	return WifiStatus{
+		Radios: []WifiRadio{
+			{Name: "phy0", Mesh: true, MeshAP: true, IBSS: true, Channels: []int{1, 6, 36}, Ifaces: []WifiIface{
+				{Name: "wmesh0", Type: "mesh point", MAC: batman.MAC{2}, Channel: 1, MHz: 2412, Width: 20, Stations: []WifiStation{
+					{batman.MAC{2, 1}, mesh.Radio{Signal: -59, SignalAvg: -61, TxRate: 722, RxRate: 650, Expected: 281, Packets: 88, Retries: 12, Failed: 2, Busy: 40}},
+					{batman.MAC{2, 2}, mesh.Radio{Signal: -80, Busy: -1}},
+				}},
+				{Name: "wlan0", Type: "managed", Network: "cafe\x1b", Channel: 1, MHz: 2412, Width: 20},
+			}},
+			{Name: "phy1", Channels: []int{}},
+		},
+		Links: []WifiLink{
+			{MeshID: "street", Iface: "wmesh0", Made: true, How: "mesh point: because", Note: "set this"},
+			{MeshID: "lane", Iface: "wmesh1", Problem: "phy1: channel 14 is not allowed: expected one of 1 6"},
+			{MeshID: "park", Iface: "wmesh2", How: "IBSS: because"},
+		},
+	}
+}
+
+func TestWriteWifi(t *testing.T) {
+	var b strings.Builder
+	WriteWifi(&b, sampleWifi())
+	const want = `phy0: mesh point (also beside an access point), IBSS (not beside an access point); channels 1 6 36
+  wmesh0: mesh point, channel 1 (2412 MHz, width 20)
+    02:01:00:00:00:00 -61 dBm, tx 72.2 rx 65.0 Mbit/s, expects 28.1, retries 12 %, failed 2, channel busy 40 %
+    02:02:00:00:00:00 -80 dBm, tx 0.0 rx 0.0 Mbit/s
+  wlan0: managed 'cafe?', channel 1 (2412 MHz, width 20)
+phy1: neither mesh point nor IBSS; channels none
+mesh 'street' on wmesh0: mesh point: because
+  set this
+mesh 'lane' on wmesh1: phy1: channel 14 is not allowed: expected one of 1 6
+mesh 'park' on wmesh2: IBSS: because
+`
+	if b.String() != want {
+		t.Errorf("\n%s\nwant\n%s", b.String(), want)
+	}
+	b.Reset()
+	WriteWifi(&b, WifiStatus{Problem: "no driver"})
+	WriteWifi(&b, WifiStatus{})
+	if b.String() != "no driver\nno radios\n" {
+		t.Errorf("%q", b.String())
+	}
+}
+
+func TestWifiChecks(t *testing.T) {
+	s := sampleWifi()
+	want := []WifiCheck{
+		{"radio street", "warn", "wmesh0: set this", "see docs/guide/wifi.md"},
+		{"radio lane", "fail", "phy1: channel 14 is not allowed", "one of 1 6"},
+		{"radio park", "ok", "wmesh2: IBSS: because", ""},
+	}
+	if got := s.Checks(); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	s.Links = nil
+	if got := s.Checks(); len(got) != 1 || got[0].State != "ok" {
+		t.Errorf("radios and no section: %+v", got)
+	}
+	if got := (WifiStatus{}).Checks(); got != nil {
+		t.Errorf("no radios: %+v", got)
+	}
+}
+
+func TestNeighbourWithRadio(t *testing.T) {
+	s := sampleMesh()
+	s.Neighbours[0].Radio = &mesh.Radio{SignalAvg: -61, TxRate: 722, RxRate: 650, Packets: 3, Retries: 1, Busy: 5}
+	got := batctlTables(s, MeshStyle{})["n"]
+	if want := "0.272s  -61 dBm, tx 72.2 rx 65.0 Mbit/s, retries 25 %, channel busy 5 %\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("%q does not end with %q", got, want)
+	}
+}
