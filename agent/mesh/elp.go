@@ -54,18 +54,6 @@ func (hi *HardIface) elpEvery() time.Duration {
 // elpDue is when the next one is to go; a changed interval counts at once.
 func (hi *HardIface) elpDue() mono.Time { return hi.v.elpLast.Add(hi.elpEvery() + hi.v.jitter) }
 
-// SetNeighbourRate tells what the driver expects of the link to a station:
-// throughput in units of 100 kbit/s, 0 if the station is not there any more.
-// Without known, the driver knows nothing and the interface's speed counts.
-// Stations that are not neighbours are ignored.
-func (m *Mesh) SetNeighbourRate(index uint16, station batman.MAC, rate uint32, known bool) {
-	if hi := m.iface(index); hi != nil {
-		if n := hi.neighbour(station); n != nil {
-			n.v.told, n.v.rate = known, rate
-		}
-	}
-}
-
 // neighbour returns the entry of a station on hi; nil if there is none.
 func (hi *HardIface) neighbour(mac batman.MAC) *HardNeigh {
 	for _, n := range hi.neighbours {

@@ -84,8 +84,14 @@ func TestWifiV(t *testing.T) {
 	if probes < 100 || probes > 130 {
 		t.Errorf("%d probes", probes)
 	}
-	for i := range 3 {
-		n[i].m.SetNeighbourRate(0, hardMAC(n[i+1].id, 0), 400, true)
+	for i := range n {
+		var list []Radio
+		for _, k := range []int{i - 1, i + 1} {
+			if k >= 0 && k < len(n) {
+				list = append(list, Radio{Station: hardMAC(n[k].id, 0), Expected: 400, Expects: true})
+			}
+		}
+		n[i].m.SetRadios(0, list)
 	}
 	w.run(40 * time.Second)
 	for i, want := range []uint32{400, 200, 100} {
@@ -93,7 +99,7 @@ func TestWifiV(t *testing.T) {
 			t.Errorf("over %d hops: %d, want %d", 1+i, q, want)
 		}
 	}
-	n[0].m.SetNeighbourRate(0, hardMAC(n[1].id, 0), 0, true)
+	n[0].m.SetRadios(0, nil)
 	before := n[0].throughput(n[1])
 	w.run(2 * time.Second)
 	after := n[0].throughput(n[1])

@@ -44,6 +44,7 @@ type HardNeigh struct {
 	hi       *HardIface
 	lastSeen mono.Time
 	v        vHardNeigh // elp.go
+	radio    *Radio     // nil if no driver tells
 }
 
 // Life of routing entries. Source: batman-adv main.h.

@@ -34,6 +34,10 @@ func (m *Mesh) routingStatus(now mono.Time, s *Status) {
 func (m *Mesh) neighbourStatus(now mono.Time, hi *HardIface, s *Status) {
 	for _, n := range hi.neighbours {
 		ns := NeighbourStatus{MAC: n.MAC, Iface: hi.Name, LastSeen: now.Sub(n.lastSeen), Throughput: n.v.throughput.read()}
+		if n.radio != nil {
+			r := *n.radio
+			ns.Radio = &r
+		}
 		if o := m.originator(n.MAC); o != nil && m.cfg.Algo == BatmanIV {
 			if w := o.way(n.MAC, hi); w != nil {
 				ns.TQ = uint8(m.quality(w, 0))

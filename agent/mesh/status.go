@@ -58,6 +58,7 @@ type NeighbourStatus struct {
 	LastSeen   time.Duration `json:"last_seen"`
 	Throughput uint32        `json:"throughput"` // V: units of 100 kbit/s
 	TQ         uint8         `json:"tq"`         // IV: of its own OGMs
+	Radio      *Radio        `json:"radio,omitempty"`
 }
 
 // OriginatorStatus is one originator with one possible next hop (batctl o).
