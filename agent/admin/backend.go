@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/config"
@@ -32,6 +33,21 @@ type Backend interface {
 	Reload(ctx context.Context) (ReloadReport, error)
 	// ConfigDiff reads the configuration again and changes nothing.
 	ConfigDiff(ctx context.Context) (ReloadReport, error)
+	// ConfigApply is Reload; with confirm, the configuration before is back,
+	// in the file too, if ConfigConfirm is not called in that time.
+	ConfigApply(ctx context.Context, confirm time.Duration) (ReloadReport, error)
+	// ConfigConfirm ends the countdown, ConfigRevert does not wait for it.
+	ConfigConfirm(ctx context.Context) error
+	ConfigRevert(ctx context.Context) (ReloadReport, error)
+	// ConfigStore gives the text that waits for somebody with the right to
+	// write it, and takes what became of it.
+	ConfigStore(ctx context.Context, done bool, refused string) (ConfigWish, error)
+	// Events returns the kept events behind number after, oldest first; the
+	// last of them if there are more than limit, which is not 0.
+	Events(after uint64, limit int) []Event
+	// Doctor checks the node and its surroundings, in an order in which they
+	// are best mended.
+	Doctor(ctx context.Context) (Diagnosis, error)
 	MeshBackend
 	CommunityBackend
 	WifiBackend
@@ -92,4 +108,47 @@ type TraceHop struct {
 type ReloadReport struct {
 	Changes  []config.Change `json:"changes"`  // what was applied or, with Restart set, was not
 	Warnings []string        `json:"warnings"` // of the configuration, a sentence each
+	// ConfirmSeconds is how long it takes until the configuration is taken
+	// back, unless it is confirmed; 0 if it stays.
+	ConfirmSeconds int `json:"confirmSeconds,omitempty"`
+}
+
+// ConfigWish is a configuration that the agent may not write by itself.
+type ConfigWish struct {
+	Base string `json:"base"` // what the file holds
+	Text string `json:"text"` // what it should hold
+}
+
+// Event is something that has happened.
+type Event struct {
+	Seq   uint64          `json:"seq"`   // from 1
+	Time  int64           `json:"time"`  // milliseconds since 1970
+	Event string          `json:"event"` // "peer.up", …
+	Data  json.RawMessage `json:"data"`  // an object
+}
+
+// EventList is the answer of events.
+type EventList struct {
+	Events []Event `json:"events"` // oldest first
+}
+
+// The values of Check.State.
+const (
+	CheckOK   = "ok"
+	CheckWarn = "warn" // works, and should be looked at
+	CheckFail = "fail" // does not work
+)
+
+// Check is one row of a diagnosis.
+type Check struct {
+	What  string `json:"check"` // what was looked at, a word or two
+	State string `json:"state"` // ok, warn or fail
+	Text  string `json:"text"`  // what was found
+	Fix   string `json:"fix,omitempty"`
+}
+
+// Diagnosis is the answer of doctor.
+type Diagnosis struct {
+	Checks   []Check `json:"checks"`
+	Failures int     `json:"failures"`
 }

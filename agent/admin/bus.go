@@ -125,6 +125,20 @@ func (b *Bus) Emit(name string, data any) {
 	b.client.Emit(BusObject+"."+name, t, b.byPath[BusObject+"."+noun], kind)
 }
 
+// ServiceEvent tells procd of an event: it then runs, as root, what start
+// scripts have asked it to run.
+func (b *Bus) ServiceEvent(ctx context.Context, name string) error {
+	if b == nil {
+		return ubus.ErrAbsent
+	}
+	c := b.client.Conn()
+	if c == nil {
+		return ubus.ErrAbsent
+	}
+	_, err := c.Call(ctx, "service", "event", wire.Table{{Name: "type", Value: name}, {Name: "data", Value: wire.Table{}}})
+	return err
+}
+
 // allow takes a token for one event.
 func (b *Bus) allow(now time.Time) bool {
 	b.mu.Lock()

@@ -92,17 +92,20 @@ func TestBusHasEveryMethod(t *testing.T) {
 	slices.Sort(got)
 	var want []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
+		if m.Local {
+			continue
+		}
 		object, method := busPath(m.Name)
 		want = append(want, object+" "+method)
 	}
-	want = append(want, "meshagent.peer list", "meshagent.gw list", "meshagent.config apply")
+	want = append(want, "meshagent.peer list", "meshagent.gw list")
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("ubus has\n%v\nthe registry\n%v", got, want)
 	}
 	for _, name := range []string{"meshagent status", "meshagent sessions", "meshagent.peer list", "meshagent.peer add", "meshagent.peer del",
 		"meshagent.bat originators", "meshagent.bat neighbors", "meshagent.bat interfaces", "meshagent.bat gateways", "meshagent.bat transglobal",
-		"meshagent.bat translocal", "meshagent.gw list", "meshagent.config diff", "meshagent.config apply"} {
+		"meshagent.bat translocal", "meshagent.gw list", "meshagent.config diff", "meshagent.config apply", "meshagent.config confirm", "meshagent.config revert", "meshagent events", "meshagent doctor"} {
 		if !slices.Contains(got, name) {
 			t.Errorf("no %s", name)
 		}
@@ -488,5 +491,28 @@ func TestUbusdACL(t *testing.T) {
 	}
 	if s := bus.Status(); s.Error != "" {
 		t.Error(s.Error)
+	}
+
+	// It may tell procd of an event, and nothing else.
+	if err := bus.ServiceEvent(t.Context(), "meshagent.store"); !errors.Is(err, wire.NotFound) {
+		t.Errorf("without procd: %v", err)
+	}
+	args := []ubus.Arg{{Name: "type", Type: wire.TypeString}, {Name: "data", Type: wire.TypeTable}}
+	told := make(chan string, 1)
+	procd := &ubus.Client{Path: path, Objects: []*ubus.Object{{Path: "service", Methods: []ubus.Method{
+		{Name: "event", Args: args, Handle: func(_ context.Context, r *ubus.Request) error {
+			told <- r.Args.String("type")
+			return r.Reply(nil)
+		}},
+		{Name: "delete", Handle: func(_ context.Context, r *ubus.Request) error { return r.Reply(nil) }},
+	}}}}
+	go procd.Run(t.Context())
+	waitFor(t, "procd", func() bool { return procd.State().Connected })
+	waitFor(t, "object", func() bool { return bus.ServiceEvent(t.Context(), "meshagent.store") == nil })
+	if e := <-told; e != "meshagent.store" {
+		t.Error(e)
+	}
+	if _, err := bus.client.Conn().Call(t.Context(), "service", "delete", nil); !errors.Is(err, wire.PermissionDenied) {
+		t.Errorf("it may delete services: %v", err)
 	}
 }

@@ -24,7 +24,6 @@ var busNouns = map[string]string{"mesh": "bat"}
 var busAliases = map[string]string{
 	"peers":         "peer.list",
 	"mesh.gateways": "gw.list",
-	"reload":        "config.apply",
 }
 
 // busPath returns object and method of a method of the registry.
@@ -49,6 +48,9 @@ type busMethod struct {
 func busMethods(r *Registry) []busMethod {
 	var out []busMethod
 	for _, m := range r.Methods() {
+		if m.Local {
+			continue
+		}
 		names := []string{m.Name}
 		if alias, ok := busAliases[m.Name]; ok {
 			names = append(names, alias)

@@ -35,7 +35,8 @@ type Method struct {
 	Name     string `json:"name"` // lower case, a dot between noun and verb: "peer.add"
 	Summary  string `json:"summary"`
 	Args     []Arg  `json:"args,omitempty"`
-	ReadOnly bool   `json:"readOnly"` // changes nothing; may be offered to readers
+	ReadOnly bool   `json:"readOnly"`        // changes nothing; may be offered to readers
+	Local    bool   `json:"local,omitempty"` // on the socket only, which is root's and the agent's own
 	// Handle does it. args has passed the checks. The result is plain data
 	// that encoding/json can write.
 	Handle func(ctx context.Context, args Args) (any, error) `json:"-"`

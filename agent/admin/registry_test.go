@@ -72,12 +72,31 @@ func (f *fakeBackend) Reload(context.Context) (ReloadReport, error) {
 	return ReloadReport{Changes: []config.Change{}, Warnings: []string{}}, f.err
 }
 
+func (f *fakeBackend) ConfigApply(_ context.Context, confirm time.Duration) (ReloadReport, error) {
+	return ReloadReport{Changes: []config.Change{}, Warnings: []string{}, ConfirmSeconds: int(confirm / time.Second)}, f.err
+}
+func (f *fakeBackend) ConfigConfirm(context.Context) error { return f.err }
+func (f *fakeBackend) ConfigRevert(context.Context) (ReloadReport, error) {
+	return ReloadReport{}, f.err
+}
+func (f *fakeBackend) ConfigStore(_ context.Context, done bool, refused string) (ConfigWish, error) {
+	if done || refused != "" {
+		return ConfigWish{}, f.err
+	}
+	return ConfigWish{"old", "new"}, f.err
+}
+func (f *fakeBackend) Events(after uint64, _ int) []Event {
+	return []Event{{Seq: after + 1, Event: "peer.up", Data: json.RawMessage(`{"name":"x"}`)}}
+}
+func (f *fakeBackend) Doctor(context.Context) (Diagnosis, error) {
+	return Diagnosis{Checks: []Check{{What: "key", State: CheckFail, Text: "gone", Fix: "find it"}}, Failures: 1}, f.err
+}
 func (f *fakeBackend) ConfigDiff(context.Context) (ReloadReport, error) {
 	return ReloadReport{Changes: []config.Change{{Kind: "peer", Action: config.Added, Section: "nyc"}}, Warnings: []string{}}, f.err
 }
 
 func TestMethods(t *testing.T) {
-	want := "community community.apply community.draft community.found community.leave community.revoke config.diff invite invite.list join join.progress mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
+	want := "community community.apply community.draft community.found community.leave community.revoke config.apply config.confirm config.diff config.revert config.store doctor events invite invite.list join join.progress mesh.backbones mesh.claims mesh.dat_cache mesh.gateways mesh.info mesh.interfaces mesh.log mesh.mcast_flags mesh.neighbors mesh.originators mesh.ping " +
 		"mesh.statistics mesh.throughput mesh.transglobal mesh.translate mesh.translocal methods peer.add peer.del peers ping reload sessions status trace version why wifi"
 	var names []string
 	for _, m := range NewMethods(&fakeBackend{}).Methods() {
@@ -91,7 +110,7 @@ func TestMethods(t *testing.T) {
 			}
 		}
 		changes := strings.HasPrefix(m.Name, "peer.") || slices.Contains([]string{"reload", "mesh.throughput", "invite", "join",
-			"community.apply", "community.found", "community.leave", "community.revoke"}, m.Name)
+			"community.apply", "community.found", "community.leave", "community.revoke", "config.apply", "config.confirm", "config.revert", "config.store"}, m.Name)
 		if m.ReadOnly == changes {
 			t.Errorf("%s: ReadOnly is %v", m.Name, m.ReadOnly)
 		}
@@ -109,8 +128,8 @@ func TestCallChecksArguments(t *testing.T) {
 		code         Code
 		want         string
 	}{
-		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
-		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.diff, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
+		{"method", "pong", nil, CodeUnknownMethod, "no method 'pong'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.apply, config.confirm, config.diff, config.revert, config.store, doctor, events, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
+		{"method text", strings.Repeat("x\x1b", 40), nil, CodeUnknownMethod, "no method '" + strings.Repeat("x?", 32) + "…'; expected one of: community, community.apply, community.draft, community.found, community.leave, community.revoke, config.apply, config.confirm, config.diff, config.revert, config.store, doctor, events, invite, invite.list, join, join.progress, mesh.backbones, mesh.claims, mesh.dat_cache, mesh.gateways, mesh.info, mesh.interfaces, mesh.log, mesh.mcast_flags, mesh.neighbors, mesh.originators, mesh.ping, mesh.statistics, mesh.throughput, mesh.transglobal, mesh.translate, mesh.translocal, methods, peer.add, peer.del, peers, ping, reload, sessions, status, trace, version, why, wifi"},
 		{"missing", "ping", nil, CodeBadArgument, "ping: argument 'target' is missing; expected whom: an address in fc00::/8, a public key, a node text, a label or the name of a peer (string)"},
 		{"null is missing", "peer.del", map[string]any{"peer": nil}, CodeBadArgument, "peer.del: argument 'peer' is missing; expected which: its section, name, public key, overlay address or link address (string)"},
 		{"type", "ping", map[string]any{"target": 1.0}, CodeBadArgument, "ping: argument 'target': expected a string, found a number"},

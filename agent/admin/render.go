@@ -254,8 +254,7 @@ func WriteReload(w io.Writer, r ReloadReport) error {
 		fmt.Fprintln(w, "warning:", clean(s))
 	}
 	if len(r.Changes) == 0 {
-		_, err := fmt.Fprintln(w, "nothing has changed")
-		return err
+		fmt.Fprintln(w, "nothing has changed")
 	}
 	for _, c := range r.Changes {
 		line := c.Action + " " + c.Kind
@@ -274,6 +273,9 @@ func WriteReload(w io.Writer, r ReloadReport) error {
 		if _, err := fmt.Fprintln(w, clean(line)); err != nil {
 			return err
 		}
+	}
+	if r.ConfirmSeconds > 0 {
+		fmt.Fprintf(w, "taken back in %d s, unless: meshagent config confirm\n", r.ConfirmSeconds)
 	}
 	return nil
 }
@@ -394,4 +396,31 @@ func dash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// WriteDoctor prints a line for each check, and what helps.
+func WriteDoctor(w io.Writer, d Diagnosis) error {
+	for i := range d.Checks {
+		c := &d.Checks[i]
+		mark, fix := "[ ok ] ", ""
+		switch c.State {
+		case CheckWarn:
+			mark = "[warn] "
+		case CheckFail:
+			mark = "[FAIL] "
+		}
+		if c.Fix != "" {
+			fix = " -> " + c.Fix
+		}
+		if _, err := fmt.Fprintln(w, clean(mark+c.What+": "+c.Text+fix)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteEvent prints an event: when, what, and its data.
+func WriteEvent(w io.Writer, e Event) error {
+	_, err := fmt.Fprintln(w, time.UnixMilli(e.Time).Format(time.DateTime), e.Event, clean(string(e.Data)))
+	return err
 }

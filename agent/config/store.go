@@ -46,6 +46,7 @@ type Store struct {
 type Loaded struct {
 	Config   Config
 	Warnings []Warning
+	Text     string // of the file, as it was read
 }
 
 // Open names the file. It is not read before Load.
@@ -110,7 +111,7 @@ func (s *Store) parse(text string, doc, overlay *Document) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Loaded{Config: c, Warnings: warnings}, nil
+	return &Loaded{c, warnings, text}, nil
 }
 
 func readFile(path string) (string, error) {
@@ -138,7 +139,7 @@ func readUCI(path string) (*Document, error) {
 
 // edit is one change of the stored configuration in the making.
 type edit struct {
-	text   string    // the cjdroute.conf
+	text   string    // the file
 	doc    *Document // where the change goes: the file or the overlay
 	before *Loaded
 }
@@ -179,10 +180,7 @@ func (s *Store) commit(e *edit) (*Loaded, error) {
 		}
 		return nil, err
 	}
-	if err := WriteAtomic(e.doc.File(), []byte(e.doc.String()), 0o600); err != nil {
-		return nil, fmt.Errorf("the change is not stored: %w", err)
-	}
-	return after, nil
+	return after, s.write(e.doc.File(), e.text, e.doc.String())
 }
 
 const overlayHead = `# Changes that meshagent made to the cjdroute.conf of the same name, which it

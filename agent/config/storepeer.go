@@ -11,7 +11,8 @@ import (
 // AddPeer stores p, or changes the stored peer with the same key, address and
 // interface. An empty Interface in p finds the peer whatever its interface is.
 // p.Section is a wish; the answer has the section that it got. The error is
-// Problems (without a line) if p is malformed.
+// Problems (without a line) if p is malformed, and *UnwrittenError, beside the
+// whole answer, if only the right to write is missing.
 func (s *Store) AddPeer(p Peer) (PeerChange, error) {
 	if err := checkPeer(&p); err != nil {
 		return PeerChange{}, err
@@ -74,19 +75,19 @@ func (s *Store) addNew(e *edit, p Peer) (PeerChange, error) {
 // store writes the change and reports the peer as it reads now.
 func (s *Store) store(e *edit, action string, p Peer) (PeerChange, error) {
 	after, err := s.commit(e)
-	if err != nil {
+	if after == nil {
 		return PeerChange{}, err
 	}
 	stored := findSame(after.Config.Peers, p)
 	if stored == nil {
 		return PeerChange{}, Problems{{File: e.doc.File(), Text: "the peer was written but is not read back"}}
 	}
-	return s.change(action, *stored, e), nil
+	return s.change(action, *stored, e), err
 }
 
 // DelPeer removes the one peer that selector names: by section, name, public
 // key, overlay address or link address. Errors: *NotFoundError,
-// *AmbiguousError. A peer out of a cjdroute.conf gets a tombstone in the
+// *AmbiguousError, and *UnwrittenError as AddPeer has it. A peer out of a cjdroute.conf gets a tombstone in the
 // overlay.
 func (s *Store) DelPeer(selector string) (PeerChange, error) {
 	s.mu.Lock()
@@ -119,10 +120,8 @@ func (s *Store) DelPeer(selector string) (PeerChange, error) {
 			}
 		}
 	}
-	if _, err := s.commit(e); err != nil {
-		return PeerChange{}, err
-	}
-	return s.change(Removed, p, e), nil
+	_, err = s.commit(e)
+	return s.change(Removed, p, e), err
 }
 
 func (s *Store) change(action string, p Peer, e *edit) PeerChange {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -219,15 +220,12 @@ func (d *Daemon) supervised(ctx context.Context, f func(ctx context.Context) err
 
 // PeerAdd implements admin.Backend.
 func (d *Daemon) PeerAdd(ctx context.Context, p config.Peer) (c config.PeerChange, err error) {
-	err = d.supervised(ctx, func(ctx context.Context) error {
+	err = d.changeStored(ctx, func() error {
 		if p.PublicKey == d.id.Public {
 			return errors.New("publicKey: this is our own key")
 		}
 		var err error
-		if c, err = d.store.AddPeer(p); err != nil {
-			return err
-		}
-		_, err = d.reload(ctx)
+		c, err = d.store.AddPeer(p)
 		return err
 	})
 	return c, err
@@ -235,15 +233,31 @@ func (d *Daemon) PeerAdd(ctx context.Context, p config.Peer) (c config.PeerChang
 
 // PeerDel implements admin.Backend.
 func (d *Daemon) PeerDel(ctx context.Context, selector string) (c config.PeerChange, err error) {
-	err = d.supervised(ctx, func(ctx context.Context) error {
+	err = d.changeStored(ctx, func() error {
 		var err error
-		if c, err = d.store.DelPeer(selector); err != nil {
-			return err
-		}
-		_, err = d.reload(ctx)
+		c, err = d.store.DelPeer(selector)
 		return err
 	})
 	return c, err
+}
+
+// changeStored changes the stored configuration, by root if it must be, and
+// applies the change.
+func (d *Daemon) changeStored(ctx context.Context, change func() error) error {
+	apply := func(ctx context.Context) error { _, err := d.reload(ctx); return err }
+	err := d.supervised(ctx, func(ctx context.Context) error {
+		if err := change(); err != nil {
+			return err
+		}
+		return apply(ctx)
+	})
+	var u *config.UnwrittenError
+	if errors.As(err, &u) {
+		if err = d.byRoot(ctx, u); err == nil {
+			err = d.supervised(ctx, apply)
+		}
+	}
+	return err
 }
 
 // Reload implements admin.Backend.
@@ -260,20 +274,41 @@ func (d *Daemon) Reload(ctx context.Context) (r admin.ReloadReport, err error) {
 // sessions that it does not touch go on undisturbed. A configuration with an
 // error changes nothing.
 func (d *Daemon) reload(ctx context.Context) (admin.ReloadReport, error) {
-	cfg, r, err := d.compare()
+	after, r, err := d.compare()
 	if err != nil {
 		return r, err
 	}
-	d.cfg = cfg
+	if t := d.trial; t != nil && t.taken != "" {
+		if after.Text == t.taken {
+			return r, admin.Errorf(admin.CodeFailed, "this configuration was taken back, and the former one is not stored yet; as root: meshagent config store, or change the file")
+		}
+		d.endTrial() // the former one, written by root; or somebody's third
+	}
+	d.put(ctx, after)
+	d.problem("config", "")
+	d.log.Info("configuration read", "changes", changesText(r.Changes))
+	d.emit("config.applied", r)
+	return r, nil
+}
+
+// put makes a configuration the one in force.
+func (d *Daemon) put(ctx context.Context, l *config.Loaded) {
+	path := d.trialPath()
+	d.cfg, d.text = l.Config, l.Text
+	if d.trial != nil && d.trialPath() != path {
+		_ = os.Rename(path, d.trialPath()) // where the next start looks for it
+	}
 	d.setLevel()
 	d.apply(ctx)
-	var what []string
-	for _, c := range r.Changes {
-		what = append(what, strings.Join(strings.Fields(c.Kind+" "+c.Section+" "+c.Action+" "+strings.Join(c.Options, " ")), " "))
+}
+
+// changesText is a list of changes for the log.
+func changesText(changes []config.Change) string {
+	what := make([]string, len(changes))
+	for i, c := range changes {
+		what[i] = strings.Join(strings.Fields(c.Kind+" "+c.Section+" "+c.Action+" "+strings.Join(c.Options, " ")), " ")
 	}
-	d.log.Info("configuration read", "changes", strings.Join(what, ", "))
-	d.bus.Emit("config.applied", r)
-	return r, nil
+	return strings.Join(what, ", ")
 }
 
 // onOut carries out what the node wants beside packets. Engine goroutine: it
@@ -341,6 +376,7 @@ func (d *Daemon) event(e node.Event) {
 	case node.EventRefused:
 		if d.quiet(e.Text) {
 			d.log.Warn("handshake refused", "addr", p.Addr, "err", e.Text)
+			d.emit("peer.refused", refusedNotice{p.Addr.String(), e.Text})
 		}
 	case node.EventSameKey:
 		if p.Key == d.id.Public {

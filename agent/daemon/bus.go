@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/config"
@@ -44,7 +45,13 @@ type peerNotice struct {
 
 // tellPeer sends an event about a peer.
 func (d *Daemon) tellPeer(kind string, p node.PeerInfo) {
-	d.bus.Emit("peer."+kind, peerNotice{p.Name, p.Key.String(), p.Key.IP().String(), p.Addr.String(), p.Version, p.Label.String(), p.Incoming})
+	d.emit("peer."+kind, peerNotice{p.Name, p.Key.String(), p.Key.IP().String(), p.Addr.String(), p.Version, p.Label.String(), p.Incoming})
+}
+
+// refusedNotice is what an event says of a handshake that was refused.
+type refusedNotice struct {
+	LLAddr string `json:"lladdr"`
+	Text   string `json:"text"` // the reason, as in the log
 }
 
 // meshNotice is what an event says of the mesh.
@@ -55,7 +62,7 @@ type meshNotice struct {
 
 // tellMesh sends an event about the mesh: another gateway, and what should
 // not happen. Ways and clients change all the time, and bat has them.
-func tellMesh(b *admin.Bus, e mesh.Event, text string) {
+func tellMesh(to *events, e mesh.Event, text string) {
 	kind := ""
 	switch e.Kind {
 	case mesh.EventGateway:
@@ -73,7 +80,7 @@ func tellMesh(b *admin.Bus, e mesh.Event, text string) {
 	if !e.Orig.IsZero() {
 		n.Originator = e.Orig.String()
 	}
-	b.Emit(kind, n)
+	to.emit(kind, n)
 }
 
 // ConfigDiff implements admin.Backend.
@@ -88,15 +95,15 @@ func (d *Daemon) ConfigDiff(ctx context.Context) (r admin.ReloadReport, err erro
 
 // compare reads the configuration and says what differs from the one that is
 // in force.
-func (d *Daemon) compare() (config.Config, admin.ReloadReport, error) {
-	r := admin.ReloadReport{Changes: []config.Change{}, Warnings: []string{}}
+func (d *Daemon) compare() (*config.Loaded, admin.ReloadReport, error) {
+	r := admin.ReloadReport{Changes: []config.Change{}, Warnings: []string{}, ConfirmSeconds: int((d.trial.left() + time.Second - 1) / time.Second)}
 	loaded, err := d.store.Load()
 	if err != nil {
-		return config.Config{}, r, err
+		return nil, r, err
 	}
 	for _, w := range loaded.Warnings {
 		r.Warnings = append(r.Warnings, w.Error())
 	}
 	r.Changes = append(r.Changes, config.Diff(d.cfg, loaded.Config)...)
-	return loaded.Config, r, nil
+	return loaded, r, nil
 }

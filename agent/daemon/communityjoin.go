@@ -199,16 +199,13 @@ func (cc *communityCore) keep(j *joinRun) {
 	d := cc.d
 	p := config.Peer{Enabled: true, Name: peerTitle(j.token.Name), Address: j.token.Address, PublicKey: j.token.Admins[0]}
 	cc.work.Go(func() {
-		err := d.supervised(cc.ctx, func(ctx context.Context) error {
+		err := d.changeStored(cc.ctx, func() error {
 			for _, o := range d.cfg.Peers {
 				if o.PublicKey == p.PublicKey && o.Address == p.Address {
 					return nil // it is dialled anyway, with its own password
 				}
 			}
-			if _, err := d.store.AddPeer(p); err != nil {
-				return err
-			}
-			_, err := d.reload(ctx)
+			_, err := d.store.AddPeer(p)
 			return err
 		})
 		d.engine.do(cc.ctx, func(now mono.Time) {

@@ -61,12 +61,15 @@ type Daemon struct {
 	engine *engine
 	batch  int
 	socket string // of the admin methods
-	// meshLog and bus are safe for concurrent use; bus is nil if it is off.
+	// These are safe for concurrent use; bus is nil if it is off.
 	meshLog *meshLog
+	events  *events
 	bus     *admin.Bus
 
 	// Supervisor only.
 	cfg    config.Config
+	text   string // of the configuration that is in force
+	trial  *trial // nil: none
 	links  links
 	tun    tunState
 	mesh   meshRun
@@ -92,6 +95,7 @@ type Daemon struct {
 	tunInfo  node.TUNStatus
 	problems map[string]string
 	meshView meshView
+	wish     *wish // waits for root
 }
 
 // brokenLink is the end of a reader: of a link of the overlay, of the TUN if
@@ -127,11 +131,12 @@ func Run(ctx context.Context, opt Options) error {
 		broken: make(chan brokenLink, 4), jobs: make(chan func(context.Context), 4),
 		resolved: make(chan resolution, 4), problems: make(map[string]string),
 		peers: make(map[string]*peerState), users: make(map[userID]config.Password),
-		said: make(map[string]time.Time), batch: batchSize(),
+		said: make(map[string]time.Time), batch: batchSize(), events: &events{},
 	}
 	d.waits.m = make(map[uint64]chan node.Reply)
 	d.links.d, d.mesh.d = d, d
 	d.meshLog = newMeshLog(d.log)
+	d.meshLog.events = d.events
 	d.meshLog.copied = func(at batman.MAC) {
 		const life = 11 * time.Minute // a little longer than a record: the next one tells again
 		d.sameKey(life, fmt.Sprintf("the node %s of the mesh has the same key as we: neither of the two can be reached reliably; run meshagent keygen on one of them", at))
@@ -143,7 +148,8 @@ func Run(ctx context.Context, opt Options) error {
 	for _, w := range loaded.Warnings {
 		d.log.Warn(w.Error())
 	}
-	d.cfg = loaded.Config
+	loaded = d.resumeTrial(loaded)
+	d.cfg, d.text = loaded.Config, loaded.Text
 	if !d.cfg.Main.Enabled {
 		return ErrDisabled
 	}
@@ -151,6 +157,11 @@ func Run(ctx context.Context, opt Options) error {
 	key, err := d.store.Key(&d.cfg, func() cjdns.PrivateKey { return cryptoauth.GenerateIdentity(random).Private })
 	if err != nil {
 		return err
+	}
+	if (loaded.Config.PrivateKey != cjdns.PrivateKey{}) { // it was moved out of the file
+		if d.text, err = d.store.Text(); err != nil {
+			return err
+		}
 	}
 	if d.id, err = cryptoauth.NewIdentity(key); err != nil {
 		return fmt.Errorf("%s: %w", d.cfg.Main.KeyFile, err)
@@ -175,7 +186,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 	d.log.Info("starting", "version", d.opt.Version, "protocol", node.Protocol, "ip", d.id.IP, "key", d.id.Public)
 
 	d.bus = d.openBus()
-	d.meshLog.bus = d.bus
+	d.events.bus = d.bus
 
 	var wg sync.WaitGroup
 	start := func(f func()) { wg.Add(1); go func() { defer wg.Done(); f() }() }
@@ -256,6 +267,7 @@ func (d *Daemon) supervise(ctx, ectx context.Context) {
 			d.mesh.tick(ctx)
 			d.joinSelf(ctx)
 			d.communityTime(ctx)
+			d.tickTrial(ctx)
 			if t := d.same.Load(); t != 0 && int64(d.engine.now()) > t {
 				d.problem("same-key", "")
 			}
@@ -341,10 +353,12 @@ func (d *Daemon) problem(what, text string) {
 		return
 	}
 	if text == "" {
+		d.tellProblem("cleared", what, d.problems[what])
 		delete(d.problems, what)
 		return
 	}
 	d.problems[what] = text
+	d.tellProblem("raised", what, text)
 	d.log.Error(text)
 }
 

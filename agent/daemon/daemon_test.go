@@ -49,6 +49,13 @@ func start(t *testing.T, more string, main ...string) *agent {
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte(a.id.Private.Hex()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	a.run(t)
+	return a
+}
+
+// run runs the agent with the files that there are; also a second time.
+func (a *agent) run(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	up, done := make(chan *Daemon), make(chan error, 1)
 	go func() {
@@ -69,7 +76,6 @@ func start(t *testing.T, more string, main ...string) *agent {
 	}
 	a.stop = func() error { cancel(); return <-done }
 	t.Cleanup(func() { cancel() })
-	return a
 }
 
 func (a *agent) write(t *testing.T, more string, main ...string) {

@@ -19,8 +19,8 @@ const meshLogLines = 256
 // writes those that mean trouble into the agent's own log as well. Writers:
 // the mesh engine and the supervisor.
 type meshLog struct {
-	log *slog.Logger
-	bus *admin.Bus // set before the first event; nil: none
+	log    *slog.Logger
+	events *events // nil: nobody is told
 	// copied is told that a node of the mesh has our key; set before the first
 	// event; nil: nobody is.
 	copied func(at batman.MAC)
@@ -83,7 +83,7 @@ func (l *meshLog) event(e mesh.Event) {
 		l.copied(e.Orig)
 	}
 	if !trouble {
-		tellMesh(l.bus, e, text)
+		tellMesh(l.events, e, text)
 		l.log.Debug("mesh event", "event", text)
 		return
 	}
@@ -95,7 +95,7 @@ func (l *meshLog) event(e mesh.Event) {
 	}
 	l.mu.Unlock()
 	if !quiet {
-		tellMesh(l.bus, e, text)
+		tellMesh(l.events, e, text)
 		l.log.Warn("mesh event", "event", text)
 	}
 }

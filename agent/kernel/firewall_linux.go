@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -171,4 +172,26 @@ func noFirewall(err error) error {
 		hint = ": install kmod-nft-core and kmod-nf-conntrack (modules nf_tables, nft_ct, nft_limit, nf_conntrack)"
 	}
 	return fmt.Errorf("%w: nftables: %w%s", ErrNoFirewall, err, hint)
+}
+
+// FirewallThere reports whether the table for the device tun is in the kernel.
+// The library's own query would bring the readers of its answers along.
+func FirewallThere(tun string) bool {
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	// struct nfgenmsg, then the name as an attribute
+	b := []byte{byte(nftables.TableFamilyINet), 0, 0, 0}
+	name := "meshagent_" + tun + "\x00"
+	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(name))) //nolint:gosec // the name of a device is short
+	b = binary.NativeEndian.AppendUint16(b, unix.NFTA_TABLE_NAME)
+	b = append(b, name...)
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	const get = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE
+	_, err = c.Execute(netlink.Message{Header: netlink.Header{Type: get, Flags: netlink.Request | netlink.Acknowledge}, Data: b})
+	return err == nil
 }

@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/ubus"
+	"github.com/meshagent/meshagent/agent/ubus/ubustest"
+	"github.com/meshagent/meshagent/agent/ubus/wire"
 	"github.com/meshagent/meshagent/hw/rig"
 )
 
@@ -21,8 +26,9 @@ const confinedUser = 463
 
 // confine starts h with nothing but what the packages give it: a user of its
 // own, two capabilities, a TUN node of its group, and a configuration that it
-// may read. It returns the path of the latter.
-func confine(t *testing.T, n *net, h *rig.Host) string {
+// may read. It returns the path of the latter. main has further options of the
+// first section.
+func confine(t *testing.T, n *net, h *rig.Host, main string) string {
 	t.Helper()
 	h.WriteConf()
 	dir := filepath.Dir(h.Conf)
@@ -35,6 +41,7 @@ func confine(t *testing.T, n *net, h *rig.Host) string {
 	}
 	must(err)
 	conf := filepath.Join(n.Dir, "confined.conf")
+	text = bytes.Replace(text, []byte("config meshagent 'main'\n"), []byte("config meshagent 'main'\n"+main), 1)
 	must(os.WriteFile(conf, text, 0o600))
 	must(os.Chown(conf, 0, confinedUser))
 	must(os.Chmod(conf, 0o640))
@@ -67,7 +74,7 @@ func TestConfined(t *testing.T) {
 	a.Spec.Mesh = &rig.MeshSpec{OrigInterval: 100 * time.Millisecond, HardIfs: []string{"eb"}}
 	b.Spec.Mesh = &rig.MeshSpec{OrigInterval: 100 * time.Millisecond, HardIfs: []string{"ea"}}
 	b.Start()
-	conf := confine(t, n, a)
+	conf := confine(t, n, a, "")
 	a.WaitUp(10 * time.Second)
 	b.WaitUp(10 * time.Second)
 
@@ -128,5 +135,102 @@ func TestConfined(t *testing.T) {
 	}
 	if out, err := a.Node.Run(ctx, "nft", "list", "tables"); err != nil || strings.Contains(out, "meshagent_") {
 		t.Errorf("the firewall stays: %v %s", err, out)
+	}
+}
+
+// TestConfinedStores: the agent may not write its configuration, and has it
+// written by root, over ubus and procd with the rights of the package.
+func TestConfinedStores(t *testing.T) {
+	n := newNet(t)
+	a, _ := n.udpPair(false, false)
+	raw, err := os.ReadFile("../../openwrt-feed/meshagent/files/usr/share/acl.d/meshagent.json")
+	var rule ubustest.Rule
+	if err == nil {
+		err = json.Unmarshal(raw, &rule)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(n.Dir, "ubus.sock")
+	bus := ubustest.Start(t, path, rule)
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	conf := ""
+	args := []ubus.Arg{{Name: "type", Type: wire.TypeString}, {Name: "data", Type: wire.TypeTable}}
+	procd := &ubus.Client{Path: path, Objects: []*ubus.Object{{Path: "service", Methods: []ubus.Method{{Name: "event", Args: args,
+		Handle: func(_ context.Context, r *ubus.Request) error {
+			if r.Args.String("type") != "meshagent.store" {
+				return wire.InvalidArgument
+			}
+			go func() {
+				if out, err := a.Node.Run(ctx, agentBin, "--config", conf, "config", "store"); err != nil {
+					t.Logf("config store: %v %s", err, out)
+				}
+			}()
+			return r.Reply(nil)
+		},
+	}}}}}
+	go procd.Run(ctx)
+	if !rig.Until(10*time.Second, 10*time.Millisecond, func() bool { return len(bus.Paths()) == 1 }) {
+		t.Fatal("no procd")
+	}
+	bus.As("meshagent")
+	conf = confine(t, n, a, "\toption ubus '"+path+"'\n")
+	a.WaitUp(10 * time.Second)
+	if !rig.Until(10*time.Second, 10*time.Millisecond, func() bool { return len(bus.Paths()) > 1 }) {
+		t.Fatal("the agent does not come to ubus")
+	}
+	text := func() string {
+		b, err := os.ReadFile(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	add := map[string]any{"address": "10.9.0.9:1", "public_key": a.ID.Key.String(), "password": "x"}
+	if err := a.Call("peer.add", add, nil); err == nil || !strings.Contains(err.Error(), "our own key") {
+		t.Errorf("%v", err)
+	}
+	before := text()
+	add["public_key"] = "p1k4y0xpkq5r12br69r6f832jk7h7s9n0ld8fwc8kvgpb70g7kx0.k"
+	if err := a.Call("peer.add", add, nil); err != nil {
+		t.Fatalf("peer.add: %v", err)
+	}
+	if s := text(); s == before || !strings.Contains(s, "10.9.0.9:1") {
+		t.Errorf("not stored:\n%s", s)
+	}
+	if info, err := os.Stat(conf); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", info, err)
+	}
+
+	// A change on trial, which nobody confirms.
+	former := text()
+	if err := os.WriteFile(conf, []byte(former+"\nconfig password 'second'\n\toption password 'for the second'\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	var r admin.ReloadReport
+	if err := a.Call("config.apply", map[string]any{"confirm": 1}, &r); err != nil || len(r.Changes) != 1 || r.ConfirmSeconds != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if !rig.Until(20*time.Second, 50*time.Millisecond, func() bool { return text() == former }) {
+		t.Errorf("not taken back:\n%s", text())
+	}
+	if !rig.Until(20*time.Second, 50*time.Millisecond, func() bool {
+		r = admin.ReloadReport{}
+		return a.Call("config.diff", nil, &r) == nil && len(r.Changes) == 0 && r.ConfirmSeconds == 0
+	}) {
+		t.Errorf("%+v", r)
+	}
+	var d admin.Diagnosis
+	if err := a.Call("doctor", nil, &d); err != nil {
+		t.Error(err)
+	}
+	for _, c := range d.Checks {
+		if c.State == admin.CheckFail && !strings.HasPrefix(c.What, "peer") {
+			t.Errorf("%+v", c)
+		}
 	}
 }

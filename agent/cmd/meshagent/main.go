@@ -3,7 +3,7 @@
 // make keys and configurations, or ask a running agent over its unix socket.
 //
 // Exit codes: 0 done, 1 it could not be done, 2 wrong usage. Those of
-// "meshagent bat" are batctl's.
+// "meshagent bat" are batctl's, that of "meshagent doctor" counts failures.
 package main
 
 import (
@@ -62,6 +62,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 	}
 	var usage *usageError
 	var noExec ffcli.NoExecError
+	var failed failures
 	switch {
 	case err == nil:
 		return 0
@@ -77,6 +78,8 @@ func (a *app) main(ctx context.Context, args []string) int {
 	case a.help.Len() > 0: // the flag package has said what was wrong
 		fmt.Fprint(a.stderr, a.help.String())
 		return a.badUsage()
+	case errors.As(err, &failed):
+		return min(int(failed), 100)
 	case errors.Is(err, errNoAnswer):
 		return 2
 	case errors.Is(err, errSilent):
@@ -117,6 +120,9 @@ func (a *app) tree() *ffcli.Command {
 		a.batCommand(),
 		a.wifiCommand(),
 		a.reloadCommand(),
+		a.configCommand(),
+		a.eventsCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 	}
 	return root

@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/config"
@@ -29,6 +31,11 @@ type agent struct {
 	store  *config.Store
 	pings  int
 	denied bool // it may not write its configuration
+	trial  int  // seconds of the countdown
+	wish   admin.ConfigWish
+	told   string // what became of the wish
+	events []admin.Event
+	checks admin.Diagnosis
 	*communityAgent
 }
 
@@ -80,6 +87,33 @@ func (a *agent) Reload(context.Context) (admin.ReloadReport, error) {
 }
 
 func (a *agent) ConfigDiff(ctx context.Context) (admin.ReloadReport, error) { return a.Reload(ctx) }
+
+func (a *agent) ConfigApply(ctx context.Context, confirm time.Duration) (admin.ReloadReport, error) {
+	r, err := a.Reload(ctx)
+	a.trial = int(confirm / time.Second)
+	r.ConfirmSeconds = a.trial
+	return r, err
+}
+
+func (a *agent) ConfigConfirm(context.Context) error {
+	if a.trial == 0 {
+		return &admin.Error{Code: admin.CodeNotFound, Text: "nothing to confirm"}
+	}
+	a.trial = 0
+	return nil
+}
+
+func (a *agent) ConfigRevert(ctx context.Context) (admin.ReloadReport, error) { return a.Reload(ctx) }
+
+func (a *agent) ConfigStore(_ context.Context, done bool, refused string) (admin.ConfigWish, error) {
+	if done || refused != "" {
+		a.told = fmt.Sprint(done, refused)
+	}
+	return a.wish, nil
+}
+
+func (a *agent) Events(uint64, int) []admin.Event                { return a.events }
+func (a *agent) Doctor(context.Context) (admin.Diagnosis, error) { return a.checks, nil }
 
 type result struct {
 	code     int
@@ -269,6 +303,11 @@ func TestUsage(t *testing.T) {
 		{"peer add a:1", 2, "meshagent: expected: meshagent peer add ADDRESS KEY"},
 		{"peer add - --password x", 2, "expected no --password"},
 		{"genconf --format yaml", 2, "meshagent: --format: expected uci or cjdroute, found 'yaml'\n"},
+		{"config", 2, "meshagent: expected: meshagent config diff|apply"},
+		{"config diff x", 2, "meshagent: expected: meshagent config diff"},
+		{"config confirm --confirm 5", 2, "meshagent: expected: meshagent config diff"},
+		{"config keep", 2, "meshagent: expected: meshagent config diff"},
+		{"config apply --confirm x", 2, "invalid value"},
 		{"check-config", 2, "meshagent: expected: meshagent check-config FILE [--json]\n"},
 		{"run x", 2, "meshagent: expected: meshagent run -c FILE [--socket PATH]\n"},
 	} {

@@ -2,19 +2,70 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/agent/admin"
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/config"
 )
 
-// stagedDir is where uci and LuCI keep changes that are not stored yet.
-const stagedDir = "/tmp/.uci"
+// stagedPlaces are where changes of a configuration wait that are not stored
+// yet: those of the command uci, those of LuCI by session, and what LuCI goes
+// back to if its own countdown runs out. Source: rpcd include/rpcd/uci.h.
+var stagedPlaces = []string{"/tmp/.uci/", "/var/run/rpcd/uci-*/", "/var/run/rpcd/snapshot-files/"}
+
+// checkStaged refuses to write a configuration under the feet of others.
+func checkStaged(path string) error {
+	for _, place := range stagedPlaces {
+		for _, f := range found(place, filepath.Base(path)) {
+			if info, err := os.Stat(f); err == nil && info.Size() > 0 {
+				return fmt.Errorf("%s: changes wait to be stored (%s); store or revert them first, in LuCI or by uci", path, f)
+			}
+		}
+	}
+	return nil
+}
+
+// found lists what a file of this name may be called in a place, whose name
+// may have one star. os.ReadDir would be new in this program, and 10 kB.
+func found(place, name string) []string {
+	begin, rest, star := strings.Cut(place, "*")
+	if !star {
+		return []string{place + name}
+	}
+	dir, prefix := filepath.Split(begin)
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	var out []string
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		if n <= 0 || err != nil {
+			return out
+		}
+		// struct linux_dirent64: inode and offset of 8 bytes, length of the
+		// entry, type, name
+		for b := buf[:n]; len(b) > 19; {
+			entry := b[:min(len(b), max(20, int(binary.NativeEndian.Uint16(b[16:]))))]
+			b = b[len(entry):]
+			n, _, _ := strings.Cut(string(entry[19:]), "\x00")
+			if strings.HasPrefix(n, prefix) {
+				out = append(out, dir+n+rest+name)
+			}
+		}
+	}
+}
 
 // changePeer asks the agent to change the stored peers. An agent that runs as
 // a user of its own, and may only read the file, answers "denied": then this
@@ -26,9 +77,8 @@ func (a *app) changePeer(ctx context.Context, method string, args map[string]any
 		return err
 	}
 	path := a.storedPath()
-	staged := filepath.Join(stagedDir, filepath.Base(path))
-	if info, err := os.Stat(staged); err == nil && info.Size() > 0 {
-		return fmt.Errorf("%s: changes wait to be stored (%s); store or revert them first", path, staged)
+	if err := checkStaged(path); err != nil {
+		return err
 	}
 	if *c, err = changeFile(config.Open(path), method, args); err != nil {
 		return err

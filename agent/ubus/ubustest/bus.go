@@ -5,6 +5,7 @@ package ubustest
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,12 +16,29 @@ import (
 // Rule is what one user may do, in the words of a file in
 // /usr/share/acl.d. Names may end with a star.
 type Rule struct {
-	User      string              `json:"user"`
-	Access    map[string][]string `json:"-"` // object -> methods, or a star
-	Publish   []string            `json:"publish"`
-	Subscribe []string            `json:"subscribe"`
-	Listen    []string            `json:"listen"`
-	Send      []string            `json:"send"`
+	User      string   `json:"user"`
+	Access    Access   `json:"access"`
+	Publish   []string `json:"publish"`
+	Subscribe []string `json:"subscribe"`
+	Listen    []string `json:"listen"`
+	Send      []string `json:"send"`
+}
+
+// Access is what a rule allows to call: object, or its beginning and a star,
+// and its methods, or a star.
+type Access map[string][]string
+
+// UnmarshalJSON reads {"object": {"methods": ["method"]}}.
+func (a *Access) UnmarshalJSON(b []byte) error {
+	var m map[string]struct{ Methods []string }
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	*a = Access{}
+	for object, x := range m {
+		(*a)[object] = x.Methods
+	}
+	return nil
 }
 
 // Bus is ubusd without its socket. One goroutine at a time.

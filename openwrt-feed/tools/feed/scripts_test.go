@@ -78,8 +78,8 @@ func TestInstallAndRemove(t *testing.T) {
 		if !r.exists("/etc/rc.d/S90meshagent") || r.exists("/etc/uci-defaults/80_meshagent") {
 			t.Error("not enabled, or set up again at each boot")
 		}
-		if r.text("/tmp/procd/meshagent.triggers") != "meshagent\n" {
-			t.Error("no trigger")
+		if got := r.text("/tmp/procd/meshagent.triggers"); got != "meshagent\nmeshagent.store 1 /usr/bin/meshagent config store\n" {
+			t.Errorf("triggers %q", got)
 		}
 
 		r.remove(false)
