@@ -351,9 +351,11 @@ func (m *Mesh) idTell(now mono.Time, o *Originator, metric bool, out *Out) {
 		m.idTell(now, o, metric, out)
 		return
 	}
-	diff := int(c.Metric) - int(old.Metric)
+	was, is := int(old.Metric), int(c.Metric)
+	// At first a link is worth next to nothing, and then more with every OGM.
+	far := is-was >= metricStep || was-is >= metricStep || is > was && is >= 2*was && was < 2*metricStep
 	same := c.Reachable == old.Reachable && c.Uplink == old.Uplink && c.Boot == old.Boot && c.Member == old.Member
-	if same && (!metric || diff < metricStep && diff > -metricStep) {
+	if same && !(metric && far) {
 		return
 	}
 	o.id.told = c

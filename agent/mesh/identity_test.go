@@ -162,3 +162,28 @@ func TestIdentityWorld(t *testing.T) {
 		})
 	}
 }
+
+// The metric of a new node grows with its OGMs: what is told is never far from
+// what it is, also while both are small.
+func TestMetricIsToldFromTheFirst(t *testing.T) {
+	for _, loss := range []int{0, 200, 400} {
+		w := newWorld(t, 2)
+		w.jobTime = 20 * time.Millisecond
+		a, b := w.signed("a", nil), w.signed("b", nil)
+		w.link(a, 0, b, 0, loss)
+		w.until(30*time.Second, "b is told", func() bool { return len(a.changes) > 0 && a.changes[0].Reachable })
+		for range 30 {
+			w.run(time.Second)
+			is := int(a.m.metric255(a.m.originator(b.primary())))
+			w.run(1100 * time.Millisecond) // a tick tells it
+			if told := int(a.changes[len(a.changes)-1].Metric); is > told && (is >= 2*told && told < 2*metricStep || is >= told+metricStep) {
+				t.Errorf("%d thousandths lost: told %d, it was %d", loss, told, is)
+			}
+		}
+		metrics := []uint8{}
+		for _, c := range a.changes {
+			metrics = append(metrics, c.Metric)
+		}
+		t.Logf("%d thousandths lost: %d", loss, metrics)
+	}
+}
