@@ -15,7 +15,6 @@ import (
 	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/node"
-	"github.com/meshagent/meshagent/agent/pkt"
 )
 
 // Daemon serves the methods of the admin registry.
@@ -353,7 +352,7 @@ func (d *Daemon) tryPost(f func(ctx context.Context)) bool {
 	}
 }
 
-// event writes a line into the log, and remembers incoming peers.
+// event writes a line into the log, and remembers peers.
 func (d *Daemon) event(e node.Event) {
 	p := e.Peer
 	args := []any{"peer", p.Name, "addr", p.Addr, "key", p.Key}
@@ -410,18 +409,21 @@ func (d *Daemon) quiet(kind string) bool {
 	return true
 }
 
-// remember notes or forgets an incoming UDP peer for the next life.
+// remember notes or forgets a peer for the next life. Those over the mesh are
+// made when they are needed.
 func (d *Daemon) remember(p node.PeerInfo, here bool) {
-	if !p.Incoming || p.Addr.Kind == pkt.AddrMAC {
-		return
+	r := remembered{key: p.Key}
+	r.slot, _ = cjdns.PortOf(p.Label)
+	if p.Incoming {
+		r.addr = p.Addr.AddrPort() // of Ethernet: none
 	}
 	d.post(func(context.Context) {
 		for _, s := range d.links.sockets {
 			if s.index != p.Link {
 				continue
 			}
-			if here {
-				d.memory.add(remembered{s.name(), p.Addr.AddrPort(), p.Key})
+			if r.link = s.name(); here {
+				d.memory.add(r)
 			} else {
 				d.memory.forget(s.name(), p.Key)
 			}

@@ -230,7 +230,7 @@ func (d *Daemon) run(ctx context.Context, socket string) error {
 func (d *Daemon) supervise(ctx, ectx context.Context) {
 	tick := time.NewTicker(retryTime)
 	defer tick.Stop()
-	d.memory.load(d)
+	d.memory.load(ctx, d)
 	d.apply(ctx)
 	defer d.shutdown(ectx)
 	for {

@@ -258,7 +258,8 @@ func TestParseTarget(t *testing.T) {
 
 func FuzzParseMemory(f *testing.F) {
 	id := cryptoauth.GenerateIdentity(random)
-	f.Add([]byte("udp 10.0.0.1:5 " + id.Public.String() + "\n"))
+	f.Add([]byte("udp 10.0.0.1:5 " + id.Public.String() + " 4\n"))
+	f.Add([]byte("eth - " + id.Public.String() + " 0\n"))
 	f.Add([]byte("udp [::1]:5 x\n\n a b c d\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		list := parseMemory(raw)
@@ -266,7 +267,7 @@ func FuzzParseMemory(f *testing.F) {
 			t.Errorf("%d entries", len(list))
 		}
 		for _, r := range list {
-			if !r.addr.IsValid() || r.key == (cjdns.Key{}) {
+			if r.link == "" || r.key == (cjdns.Key{}) {
 				t.Errorf("entry %+v", r)
 			}
 		}

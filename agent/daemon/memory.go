@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,11 +25,13 @@ import (
 // maxRemembered bounds the file; the newest stay.
 const maxRemembered = 64
 
-// memory is the list of peers that have called us, kept in the state folder
-// over a restart. A stock node that dialled us does not notice our restart
-// for a minute; called by us, it is back within a second.
+// memory is the list of peers, kept in the state folder over a restart. A stock
+// node that dialled us does not notice our restart for a minute; called by us,
+// it is back within a second. And each peer gets the slot of the switch that it
+// had, so that the labels that others hold stay good.
 //
-// One line a peer: section of the link, address, public key.
+// One line a peer: section of the link, address of one that has called us over
+// UDP or "-", public key, slot.
 type memory struct {
 	list     []remembered
 	dirty    bool
@@ -39,15 +42,16 @@ type memory struct {
 
 type remembered struct {
 	link string
-	addr netip.AddrPort
+	addr netip.AddrPort // not valid: it need not be called
 	key  cjdns.Key
+	slot uint16
 }
 
 func (d *Daemon) memoryFile() string { return filepath.Join(d.cfg.Main.StateDir, "peers") }
 
-// load reads the file. Lines that make no sense are dropped: nothing depends
-// on them.
-func (m *memory) load(d *Daemon) {
+// load reads the file, before there are peers. Lines that make no sense are
+// dropped: nothing depends on them.
+func (m *memory) load(ctx context.Context, d *Daemon) {
 	raw, err := os.ReadFile(d.memoryFile())
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -56,20 +60,29 @@ func (m *memory) load(d *Daemon) {
 		return
 	}
 	m.list = parseMemory(raw)
+	d.engine.do(ctx, func(mono.Time) {
+		for _, r := range m.list {
+			d.engine.node.KeepSlot(r.key, r.slot)
+		}
+	})
 }
+
+// noAddr stands for the address of a peer that need not be called.
+const noAddr = "-"
 
 // parseMemory reads the lines of the file, at most maxRemembered.
 func parseMemory(raw []byte) (list []remembered) {
 	sc := bufio.NewScanner(bytes.NewReader(raw))
 	for sc.Scan() && len(list) < maxRemembered {
 		f := strings.Fields(sc.Text())
-		if len(f) != 3 {
+		if len(f) != 4 {
 			continue
 		}
 		addr, err := netip.ParseAddrPort(f[1])
 		key, kerr := cjdns.ParseKey(f[2])
-		if err == nil && kerr == nil {
-			list = append(list, remembered{f[0], addr, key})
+		slot, serr := strconv.ParseUint(f[3], 10, 16)
+		if (err == nil || f[1] == noAddr) && kerr == nil && serr == nil {
+			list = append(list, remembered{f[0], addr, key, uint16(slot)})
 		}
 	}
 	return list
@@ -86,7 +99,7 @@ func (m *memory) recall(ctx context.Context, d *Daemon, s *socket) {
 	}
 	m.recalled[s.name()] = true
 	for _, r := range m.list {
-		if r.link == s.name() {
+		if r.link == s.name() && r.addr.IsValid() {
 			d.engine.do(ctx, func(now mono.Time) {
 				d.engine.node.Remember(now, s.index, pkt.UDPAddr(r.addr, zoneIndex(r.addr.Addr())), r.key, &d.engine.out)
 			})
@@ -94,7 +107,7 @@ func (m *memory) recall(ctx context.Context, d *Daemon, s *socket) {
 	}
 }
 
-// add notes a peer that has called us, as the newest.
+// add notes a peer, as the newest.
 func (m *memory) add(r remembered) {
 	if i := slices.Index(m.list, r); i >= 0 {
 		return
@@ -126,11 +139,15 @@ func (m *memory) save(d *Daemon, now bool) {
 	m.dirty, m.saved = false, time.Now()
 	var b bytes.Buffer
 	for _, r := range m.list {
-		fmt.Fprintf(&b, "%s %s %s\n", r.link, r.addr, r.key)
+		addr := noAddr
+		if r.addr.IsValid() {
+			addr = r.addr.String()
+		}
+		fmt.Fprintf(&b, "%s %s %s %d\n", r.link, addr, r.key, r.slot)
 	}
 	if err := writeState(d.memoryFile(), b.Bytes()); err != nil {
 		m.failed = true
-		d.problem("state", fmt.Sprintf("incoming peers are not remembered over a restart: %v; set option state_dir in section meshagent", err))
+		d.problem("state", fmt.Sprintf("peers are not remembered over a restart: %v; set option state_dir in section meshagent", err))
 	}
 }
 

@@ -72,6 +72,7 @@ type Node struct {
 	ports    switchcore.Table
 	byPort   [switchcore.MaxPorts]*Peer
 	byAddr   map[peerKey]*Peer
+	kept     []keptSlot
 	peers    []*Peer // every one, in the order of their making
 	byConfig map[string]*Peer
 

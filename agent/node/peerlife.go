@@ -8,7 +8,6 @@ import (
 	"github.com/meshagent/meshagent/agent/cryptoauth"
 	"github.com/meshagent/meshagent/agent/mono"
 	"github.com/meshagent/meshagent/agent/pathfinder"
-	"github.com/meshagent/meshagent/agent/switchcore"
 )
 
 // peerUp gives p its slot in the switch, or that of its earlier entry, which
@@ -27,12 +26,7 @@ func (n *Node) peerUp(now mono.Time, p *Peer, out *Out) *Peer {
 		}
 	}
 	if !p.hasPort {
-		first := switchcore.Port(0)
-		if n.onMesh(p) {
-			n.wakeSlots(now)
-			first = firstMeshSlot
-		}
-		port, ok := n.ports.Free(first)
+		port, ok := n.newSlot(now, p)
 		if !ok {
 			p.problem = "no free switch slot"
 			n.drops[dropTableFull]++
