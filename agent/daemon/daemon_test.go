@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -74,8 +75,9 @@ func (a *agent) run(t *testing.T) {
 		cancel()
 		t.Fatalf("the agent ended: %v", err)
 	}
-	a.stop = func() error { cancel(); return <-done }
-	t.Cleanup(func() { cancel() })
+	stop := sync.OnceValue(func() error { cancel(); return <-done })
+	a.stop = stop
+	t.Cleanup(func() { _ = stop() }) // before its folder is removed
 }
 
 func (a *agent) write(t *testing.T, more string, main ...string) {

@@ -50,7 +50,7 @@ func TestUsableHardIf(t *testing.T) {
 	}
 	for name, ok := range map[string]bool{"lo": false, "eth0": true, "eth1": false, "eth2": false, "br0": false, "bat0": false, "tun9": false, "eth9": false} {
 		dev, _ := devs.ByName(name)
-		if err := m.usable(&hardIf{cfg: config.HardIf{Device: name}}, dev, devs); (err == nil) != ok {
+		if err := m.usable(&hardIf{device: name, cfg: config.HardIf{Device: name}}, dev, devs); (err == nil) != ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
