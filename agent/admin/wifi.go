@@ -3,12 +3,12 @@ package admin
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/meshagent/meshagent/agent/batman"
+	"github.com/meshagent/meshagent/agent/config"
 	"github.com/meshagent/meshagent/agent/mesh"
 )
 
@@ -28,10 +28,7 @@ type WifiStatus struct {
 // WifiRadio is a radio and what it can do.
 type WifiRadio struct {
 	Name     string      `json:"name"`
-	Mesh     bool        `json:"mesh"`     // mesh points, 802.11s
-	MeshAP   bool        `json:"mesh_ap"`  // beside an access point
-	IBSS     bool        `json:"ibss"`     // independent cells
-	IBSSAP   bool        `json:"ibss_ap"`  // beside an access point
+	Can      []string    `json:"can"`      // mesh point, IBSS, each perhaps "beside an access point"
 	Channels []int       `json:"channels"` // on which a network may be begun
 	Ifaces   []WifiIface `json:"interfaces"`
 }
@@ -83,11 +80,11 @@ func (s WifiStatus) Checks() (list []WifiCheck) {
 		case l.Problem != "":
 			c.State, c.Text, c.Fix = "fail", text, fix
 		case l.Note != "":
-			c.State, c.Text, c.Fix = "warn", l.Iface+": "+l.Note, "see docs/guide/wifi.md"
+			c.State, c.Text, c.Fix = "warn", l.Iface+": "+l.How+l.Note, "see docs/guide/wifi.md"
 		}
 		list = append(list, c)
 	}
-	if len(s.Links) == 0 && slices.ContainsFunc(s.Radios, func(r WifiRadio) bool { return r.Mesh || r.IBSS }) {
+	if len(s.Links) == 0 && len(s.Radios) > 0 {
 		list = append(list, WifiCheck{"radios", "ok", "no section 'wifi': no radio is part of the mesh by the agent's doing", ""})
 	}
 	return list
@@ -95,75 +92,59 @@ func (s WifiStatus) Checks() (list []WifiCheck) {
 
 // WriteWifi prints s for people.
 func WriteWifi(w io.Writer, s WifiStatus) {
+	t := ""
 	if s.Problem != "" {
-		fmt.Fprintf(w, "%s\n", clean(s.Problem))
+		t = s.Problem + "\n"
+	} else if len(s.Radios) == 0 {
+		t = "no radios\n"
 	}
 	for _, r := range s.Radios {
-		fmt.Fprintf(w, "%s: %s; channels %s\n", clean(r.Name), r.can(), cmp.Or(strings.Trim(fmt.Sprint(r.Channels), "[]"), "none"))
-		for _, f := range r.Ifaces {
-			fmt.Fprintf(w, "  %s: %s", clean(f.Name), f.Type)
+		t += r.Name + ": " + cmp.Or(strings.Join(r.Can, ", "), "neither mesh point nor IBSS") + "; channels"
+		for _, n := range r.Channels {
+			t += " " + strconv.Itoa(n)
+		}
+		t += "\n"
+		for i := range r.Ifaces {
+			f := &r.Ifaces[i]
+			t += "  " + f.Name + ": " + f.Type
 			if f.Network != "" {
-				fmt.Fprintf(w, " '%s'", clean(f.Network))
+				t += " '" + clean(f.Network) + "'"
 			}
 			if f.MHz != 0 {
-				fmt.Fprintf(w, ", channel %d (%d MHz, width %d)", f.Channel, f.MHz, f.Width)
+				t += ", channel " + strconv.Itoa(f.Channel) + " (" + strconv.Itoa(f.MHz) + " MHz, width " + strconv.Itoa(f.Width) + ")"
 			}
-			fmt.Fprintln(w)
-			for _, st := range f.Stations {
-				fmt.Fprintf(w, "    %s %s\n", st.MAC, radioText(&st.Radio))
+			t += "\n"
+			for j := range f.Stations {
+				st := &f.Stations[j]
+				t += "    " + st.MAC.String() + " " + radioText(&st.Radio) + "\n"
 			}
 		}
 	}
-	for _, l := range s.Links {
-		fmt.Fprintf(w, "mesh '%s' on %s: %s\n", clean(l.MeshID), clean(l.Iface), clean(cmp.Or(l.Problem, l.How)))
-		if l.Note != "" && l.Problem == "" {
-			fmt.Fprintf(w, "  %s\n", clean(l.Note))
-		}
+	for i := range s.Links {
+		l := &s.Links[i]
+		t += "mesh '" + clean(l.MeshID) + "' on " + l.Iface + ": " + clean(cmp.Or(l.Problem, l.How+l.Note)) + "\n"
 	}
-	if s.Problem == "" && len(s.Radios) == 0 {
-		fmt.Fprintln(w, "no radios")
-	}
-}
-
-func (r WifiRadio) can() string {
-	var list []string
-	for _, c := range [...]struct {
-		can, ap bool
-		name    string
-	}{{r.Mesh, r.MeshAP, "mesh point"}, {r.IBSS, r.IBSSAP, "IBSS"}} {
-		switch {
-		case c.can && c.ap:
-			list = append(list, c.name+" (also beside an access point)")
-		case c.can:
-			list = append(list, c.name+" (not beside an access point)")
-		}
-	}
-	if list == nil {
-		return "neither mesh point nor IBSS"
-	}
-	return strings.Join(list, ", ")
+	_, _ = io.WriteString(w, t)
 }
 
 // radioText is what a driver knows of a link: signal, rates, retries, airtime.
 func radioText(r *mesh.Radio) string {
-	t := fmt.Sprintf("tx %s rx %s Mbit/s", tenths(r.TxRate), tenths(r.RxRate))
+	t := ""
 	if signal := cmp.Or(r.SignalAvg, r.Signal); signal != 0 {
-		t = fmt.Sprintf("%d dBm, %s", signal, t)
+		t = strconv.Itoa(int(signal)) + " dBm, "
 	}
+	t += "tx " + config.FormatRate(r.TxRate) + " rx " + config.FormatRate(r.RxRate) + " Mbit/s"
 	if r.Expected != 0 {
-		t += ", expects " + tenths(r.Expected)
+		t += ", expects " + config.FormatRate(r.Expected)
 	}
 	if n := uint64(r.Packets) + uint64(r.Retries); n > 0 {
-		t += fmt.Sprintf(", retries %d %%", uint64(r.Retries)*100/n)
+		t += ", retries " + strconv.Itoa(int(uint64(r.Retries)*100/n)) + " %" //nolint:gosec // at most 100
 	}
 	if r.Failed > 0 {
-		t += fmt.Sprintf(", failed %d", r.Failed)
+		t += ", failed " + strconv.Itoa(int(r.Failed))
 	}
 	if r.Busy >= 0 {
-		t += fmt.Sprintf(", channel busy %d %%", r.Busy)
+		t += ", channel busy " + strconv.Itoa(r.Busy) + " %"
 	}
 	return t
 }
-
-// tenths prints units of 100 kbit/s as Mbit/s.
-func tenths(n uint32) string { return fmt.Sprintf("%d.%d", n/10, n%10) }

@@ -18,7 +18,7 @@ func (fakeWifi) Wifi(context.Context) (WifiStatus, error) { return sampleWifi(),
 func sampleWifi() WifiStatus {
 	return WifiStatus{
 		Radios: []WifiRadio{
-			{Name: "phy0", Mesh: true, MeshAP: true, IBSS: true, Channels: []int{1, 6, 36}, Ifaces: []WifiIface{
+			{Name: "phy0", Can: []string{"mesh point beside an access point", "IBSS"}, Channels: []int{1, 6, 36}, Ifaces: []WifiIface{
 				{Name: "wmesh0", Type: "mesh point", MAC: batman.MAC{2}, Channel: 1, MHz: 2412, Width: 20, Stations: []WifiStation{
 					{batman.MAC{2, 1}, mesh.Radio{Signal: -59, SignalAvg: -61, TxRate: 722, RxRate: 650, Expected: 281, Packets: 88, Retries: 12, Failed: 2, Busy: 40}},
 					{batman.MAC{2, 2}, mesh.Radio{Signal: -80, Busy: -1}},
@@ -28,7 +28,7 @@ func sampleWifi() WifiStatus {
 			{Name: "phy1", Channels: []int{}},
 		},
 		Links: []WifiLink{
-			{MeshID: "street", Iface: "wmesh0", Made: true, How: "mesh point: because", Note: "set this"},
+			{MeshID: "street", Iface: "wmesh0", Made: true, How: "mesh point; because", Note: "; but set this"},
 			{MeshID: "lane", Iface: "wmesh1", Problem: "phy1: channel 14 is not allowed: expected one of 1 6"},
 			{MeshID: "park", Iface: "wmesh2", How: "IBSS: because"},
 		},
@@ -38,14 +38,13 @@ func sampleWifi() WifiStatus {
 func TestWriteWifi(t *testing.T) {
 	var b strings.Builder
 	WriteWifi(&b, sampleWifi())
-	const want = `phy0: mesh point (also beside an access point), IBSS (not beside an access point); channels 1 6 36
+	const want = `phy0: mesh point beside an access point, IBSS; channels 1 6 36
   wmesh0: mesh point, channel 1 (2412 MHz, width 20)
     02:01:00:00:00:00 -61 dBm, tx 72.2 rx 65.0 Mbit/s, expects 28.1, retries 12 %, failed 2, channel busy 40 %
     02:02:00:00:00:00 -80 dBm, tx 0.0 rx 0.0 Mbit/s
   wlan0: managed 'cafe?', channel 1 (2412 MHz, width 20)
-phy1: neither mesh point nor IBSS; channels none
-mesh 'street' on wmesh0: mesh point: because
-  set this
+phy1: neither mesh point nor IBSS; channels
+mesh 'street' on wmesh0: mesh point; because; but set this
 mesh 'lane' on wmesh1: phy1: channel 14 is not allowed: expected one of 1 6
 mesh 'park' on wmesh2: IBSS: because
 `
@@ -63,7 +62,7 @@ mesh 'park' on wmesh2: IBSS: because
 func TestWifiChecks(t *testing.T) {
 	s := sampleWifi()
 	want := []WifiCheck{
-		{"radio street", "warn", "wmesh0: set this", "see docs/guide/wifi.md"},
+		{"radio street", "warn", "wmesh0: mesh point; because; but set this", "see docs/guide/wifi.md"},
 		{"radio lane", "fail", "phy1: channel 14 is not allowed", "one of 1 6"},
 		{"radio park", "ok", "wmesh2: IBSS: because", ""},
 	}

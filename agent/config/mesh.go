@@ -80,7 +80,7 @@ type HardIf struct {
 	ELPInterval        time.Duration
 	ThroughputOverride uint32 // 100 kbit/s; 0: measured
 	MTU                int    // given to the device when it joins; 0: as it is
-	Radio              Radio  // of a section "wifi"
+	Radio              *Radio // of a section "wifi"; nil: the device is as others have made it
 }
 
 // MeshAlgo is the routing algorithm of a mesh.

@@ -180,7 +180,7 @@ func (d *draft) checkMesh() {
 	}
 	if d.Mesh.Name == "" && d.radios > 0 {
 		d.Mesh = defaultMesh() // a section 'wifi' is enough
-		d.Mesh.Enabled = slices.ContainsFunc(d.HardIfs, func(h HardIf) bool { return h.Enabled && h.Radio.MeshID != "" })
+		d.Mesh.Enabled = slices.ContainsFunc(d.HardIfs, func(h HardIf) bool { return h.Enabled && h.Radio != nil })
 	}
 	for i := range d.HardIfs {
 		h := &d.HardIfs[i]

@@ -14,8 +14,7 @@ const (
 	radioDevice       = "wmesh"
 )
 
-// Radio is what a section "wifi" says of the radio under a hard interface. The
-// zero value means that there is none: the device is as others have made it.
+// Radio is what a section "wifi" says of the radio under a hard interface.
 type Radio struct {
 	MeshID string // of an 802.11s mesh, or the SSID of an IBSS
 	// Made says that the section names no device: the agent makes one.
@@ -45,8 +44,8 @@ func (m RadioMode) String() string { return word(radioModeWords, int(m)) }
 var radioModeWords = []string{"auto", "mesh", "ibss"}
 
 func (d *draft) readWifi(at place, s *Section) {
-	h := HardIf{Section: s.ID(), Enabled: true, ELPInterval: DefaultELPInterval, Radio: Radio{Width: DefaultRadioWidth}}
-	r := &h.Radio
+	r := &Radio{Width: DefaultRadioWidth}
+	h := HardIf{Section: s.ID(), Enabled: true, ELPInterval: DefaultELPInterval, Radio: r}
 	set := hardIfSetters(&h)
 	set["device"] = into(&h.Device, parseLinkName)
 	set["mesh_id"] = into(&r.MeshID, parseMeshID)
@@ -131,7 +130,10 @@ func parseSignal(s string) (int, error) {
 }
 
 // radioDiff lists the options of a radio that differ.
-func radioDiff(a, b Radio) []string {
+func radioDiff(a, b *Radio) []string {
+	if a == nil || b == nil {
+		return options(a != b, "mesh_id")
+	}
 	return options(
 		a.MeshID != b.MeshID, "mesh_id",
 		a.Made != b.Made, "device",

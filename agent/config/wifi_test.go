@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -13,9 +14,9 @@ func TestWifi(t *testing.T) {
 	}
 	want := HardIf{
 		Section: "@wifi[0]", Enabled: true, Device: "wmesh0", Mesh: "bat0", ELPInterval: DefaultELPInterval,
-		Radio: Radio{MeshID: "our street", Made: true, Width: 20},
+		Radio: &Radio{MeshID: "our street", Made: true, Width: 20},
 	}
-	if len(c.HardIfs) != 1 || c.HardIfs[0] != want || c.Mesh.Name != "bat0" || !c.Mesh.Enabled || !c.Mesh.Identity {
+	if len(c.HardIfs) != 1 || !reflect.DeepEqual(c.HardIfs[0], want) || c.Mesh.Name != "bat0" || !c.Mesh.Enabled || !c.Mesh.Identity {
 		t.Errorf("a mesh id alone: %+v, mesh %+v", c.HardIfs, c.Mesh)
 	}
 	c, _, err = parseText(t, `config mesh 'm'
@@ -42,9 +43,9 @@ config wifi
 	}
 	full := HardIf{
 		Section: "a", Enabled: true, Device: "phy1-mesh0", Mesh: "m", HopPenalty: 7, ELPInterval: DefaultELPInterval, MTU: 1500,
-		Radio: Radio{MeshID: "x", Phy: "phy1", Mode: RadioIBSS, BSSID: [6]byte{2, 0xca, 0xfe, 0xca, 0xca, 0x40}, Channel: 5180, Width: 80, McastRate: 120, MinSignal: -80},
+		Radio: &Radio{MeshID: "x", Phy: "phy1", Mode: RadioIBSS, BSSID: [6]byte{2, 0xca, 0xfe, 0xca, 0xca, 0x40}, Channel: 5180, Width: 80, McastRate: 120, MinSignal: -80},
 	}
-	if len(c.HardIfs) != 2 || c.HardIfs[0] != full {
+	if len(c.HardIfs) != 2 || !reflect.DeepEqual(c.HardIfs[0], full) {
 		t.Errorf("all options: %+v", c.HardIfs)
 	}
 	if h := c.HardIfs[1]; h.Enabled || h.Device != "wmesh1" || !h.Radio.Made || h.Radio.Phy != "" || h.Radio.Width != 40 {
@@ -80,10 +81,10 @@ func TestWifiDiff(t *testing.T) {
 	a := Radio{MeshID: "a", Width: 20}
 	b := Radio{MeshID: "b", Made: true, Phy: "phy0", Mode: RadioMesh, BSSID: [6]byte{2}, Channel: 1, Width: 40, McastRate: 1, MinSignal: -1}
 	want := []string{"mesh_id", "device", "phy", "mode", "bssid", "channel", "width", "mcast_rate", "min_signal"}
-	if got := hardIfDiff(HardIf{Radio: a}, HardIf{Radio: b}); !slices.Equal(got, want) {
+	if got := hardIfDiff(HardIf{Radio: &a}, HardIf{Radio: &b}); !slices.Equal(got, want) {
 		t.Errorf("differences %v, want %v", got, want)
 	}
-	if got := hardIfDiff(HardIf{Radio: b}, HardIf{Radio: b}); len(got) != 0 {
+	if got := hardIfDiff(HardIf{Radio: &b}, HardIf{Radio: &b}); len(got) != 0 {
 		t.Errorf("differences %v, want none", got)
 	}
 }

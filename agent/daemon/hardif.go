@@ -66,7 +66,7 @@ func (m *meshRun) checkIfs(ctx context.Context, devs kernel.Links) {
 		}
 		h := m.ifs[i]
 		h.cfg = c
-		if c.Radio.MeshID == "" || h.device == "" {
+		if c.Radio == nil || h.device == "" {
 			h.device = c.Device
 		}
 	}

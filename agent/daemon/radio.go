@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -19,8 +18,8 @@ import (
 // lay idle, we join and leave. One that netifd, wpa_supplicant or the user has
 // brought into a mesh is used as it is, and nothing about it is changed.
 type radioState struct {
-	want  config.Radio
-	index int // of the device that is in the mesh; 0: none
+	want  *config.Radio // nil: nothing yet
+	index int           // of the device that is in the mesh; 0: none
 	typ   kernel.IfType
 	made  bool // by us
 	taken bool // it lay idle, and we joined
@@ -63,23 +62,22 @@ func (r *radioState) again() {
 // checkRadio makes the device of h if a section "wifi" asks for it, and keeps
 // it in the mesh. It says why there is none. devs is read anew if it changes.
 func (m *meshRun) checkRadio(h *hardIf, devs *kernel.Links) error {
-	if h.cfg.Radio.MeshID == "" {
+	if h.cfg.Radio == nil {
 		return nil
 	}
 	r := &h.radio
-	if r.want != h.cfg.Radio {
-		if r.want.MeshID != "" {
-			h.releaseRadio(m.d.log)
-		}
-		*r, h.device = radioState{want: h.cfg.Radio}, h.cfg.Device
+	if r.want == nil || *r.want != *h.cfg.Radio {
+		h.releaseRadio(m.d.log)
+		h.device = h.cfg.Device
 	}
+	r.want = h.cfg.Radio
 	now := time.Now()
-	dev, there := devs.ByName(h.device)
-	if d, ok := devs.ByIndex(r.index); r.index != 0 && ok && d.Name != h.device {
-		m.d.log.Info("the radio's interface has another name", "iface", d.Name, "old", h.device)
-		dev, there, h.device = d, true, d.Name
+	settled := false
+	for i := range *devs { // by index: it may have another name now
+		if d := &(*devs)[i]; d.Index == r.index && r.err == nil {
+			settled, h.device = d.Up, d.Name
+		}
 	}
-	settled := r.err == nil && r.index != 0 && there && dev.Index == r.index && dev.Up
 	if now.Before(r.next) && (settled || r.err != nil) {
 		return r.err
 	}
@@ -93,10 +91,7 @@ func (m *meshRun) checkRadio(h *hardIf, devs *kernel.Links) error {
 	}
 	r.wait, r.next = 0, now.Add(radioLook)
 	if !settled || r.index != before {
-		m.say(slog.LevelInfo, "radio is in the mesh", "iface", h.device, "id", r.want.MeshID, "as", r.text)
-		if r.note != "" {
-			m.say(slog.LevelWarn, r.note, "iface", h.device)
-		}
+		m.say(slog.LevelInfo, "radio is in the mesh", "iface", h.device, "as", r.text+r.note)
 		if fresh, err := kernel.Interfaces(); err == nil {
 			*devs = fresh
 		}
@@ -119,19 +114,19 @@ func (m *meshRun) joinRadio(h *hardIf, devs kernel.Links) error {
 	if err != nil {
 		return err
 	}
-	j := radioJoin{w, h, ifs, phys, devs}
-	f, there := j.iface(h.device)
-	if !there && h.device != h.cfg.Device {
+	j := &radioJoin{w, h, ifs, phys, devs}
+	f := j.iface(h.device)
+	if f == nil && h.device != h.cfg.Device {
 		h.device, h.radio.index = h.cfg.Device, 0
-		f, there = j.iface(h.device)
+		f = j.iface(h.device)
 	}
 	switch r := h.cfg.Radio; {
-	case there:
+	case f != nil:
 		return j.use(f)
 	case netifd():
 		return j.adopt(m)
 	case !r.Made && r.Phy == "":
-		return fmt.Errorf("device %s does not exist, or is no Wi-Fi interface: with option phy the agent makes it", h.device)
+		return errors.New("device " + h.device + " does not exist, or is no Wi-Fi interface: with option phy the agent makes it")
 	}
 	return j.make()
 }
@@ -140,21 +135,23 @@ func (m *meshRun) joinRadio(h *hardIf, devs kernel.Links) error {
 type radioJoin struct {
 	w    *kernel.Wifi
 	h    *hardIf
-	ifs  []kernel.WifiIface
-	phys []kernel.Phy
+	ifs  []*kernel.WifiIface
+	phys []*kernel.Phy
 	devs kernel.Links
 }
 
-func (j *radioJoin) iface(name string) (kernel.WifiIface, bool) {
-	i := slices.IndexFunc(j.ifs, func(f kernel.WifiIface) bool { return f.Name == name })
-	if i < 0 {
-		return kernel.WifiIface{}, false
+// iface finds an interface; nil if there is none.
+func (j *radioJoin) iface(name string) *kernel.WifiIface {
+	for _, f := range j.ifs {
+		if f.Name == name {
+			return f
+		}
 	}
-	return j.ifs[i], true
+	return nil
 }
 
 // up are the interfaces that keep a radio busy.
-func (j *radioJoin) up() (list []kernel.WifiIface) {
+func (j *radioJoin) up() (list []*kernel.WifiIface) {
 	for _, f := range j.ifs {
 		if d, ok := j.devs.ByName(f.Name); ok && d.Up {
 			list = append(list, f)
@@ -164,34 +161,34 @@ func (j *radioJoin) up() (list []kernel.WifiIface) {
 }
 
 // inMesh reports whether the interface is in a mesh or a cell.
-func inMesh(f kernel.WifiIface) bool {
+func inMesh(f *kernel.WifiIface) bool {
 	return f.Type == kernel.IfMesh && f.Active() || f.Type == kernel.IfAdhoc && (f.Active() || f.SSID != "")
 }
 
 // fits says why an interface that others brought into a mesh is not the one
 // that is wanted. A mesh point does not tell the name of its mesh.
-func (j *radioJoin) fits(f kernel.WifiIface) error {
+func (j *radioJoin) fits(f *kernel.WifiIface) error {
 	r := j.h.cfg.Radio
 	switch {
 	case r.Mode == config.RadioMesh && f.Type != kernel.IfMesh, r.Mode == config.RadioIBSS && f.Type != kernel.IfAdhoc:
-		return fmt.Errorf("option mode: %s is of type %s, made by others: expected auto, or another device", f.Name, f.Type)
+		return errors.New("option mode: " + f.Name + " is of type " + f.Type.String() + ", made by others: expected auto, or another device")
 	case f.Type == kernel.IfAdhoc && f.SSID != r.MeshID:
-		return fmt.Errorf("option mesh_id: %s is in the cell '%s', made by others: expected that name, or another device", f.Name, f.SSID)
+		return errors.New("option mesh_id: " + f.Name + " is in the cell '" + f.SSID + "', made by others: expected that name, or another device")
 	}
 	return nil
 }
 
 // keep uses the interface as others have made it.
-func (j *radioJoin) keep(f kernel.WifiIface) error {
+func (j *radioJoin) keep(f *kernel.WifiIface) error {
 	if err := j.fits(f); err != nil {
 		return err
 	}
 	r := &j.h.radio
 	j.h.device, r.index, r.typ, r.made, r.taken, r.note = f.Name, f.Index, f.Type, false, false, ""
-	r.text = fmt.Sprintf("%s: joined by others, used as it is; channel %d", f.Type, kernel.MHzChannel(f.MHz))
+	r.text = f.Type.String() + "; joined by others, used as it is"
 	if f.Type == kernel.IfMesh {
 		if p, err := j.w.MeshParams(f.Index); err == nil && p.Forwarding {
-			r.note = "the driver forwards frames of the mesh too, which loads the air twice: set option mesh_fwding '0' in its wifi-iface"
+			r.note = "; but the driver forwards frames of the mesh too, which loads the air twice: set option mesh_fwding '0' in its wifi-iface"
 		}
 	}
 	return nil
@@ -229,7 +226,7 @@ func (j *radioJoin) phyName(index int) string {
 
 // use brings an interface that exists into the mesh, or leaves it to those who
 // own it.
-func (j *radioJoin) use(f kernel.WifiIface) error {
+func (j *radioJoin) use(f *kernel.WifiIface) error {
 	r := &j.h.radio
 	mine := r.made || r.want.Made && !netifd() // the name is ours: it was made in an earlier life
 	switch {
@@ -239,19 +236,19 @@ func (j *radioJoin) use(f kernel.WifiIface) error {
 		return j.keep(f)
 	case mine:
 	case netifd():
-		return fmt.Errorf("netifd owns %s and has not brought it into a mesh yet: see logread, and option mode in its wifi-iface", f.Name)
+		return errors.New("netifd owns " + f.Name + " and has not brought it into a mesh yet: see logread, and option mode in its wifi-iface")
 	case kernel.WifiManager(f.Name) != "":
-		return fmt.Errorf("%s is managed by %s, which has not brought it into a mesh yet", f.Name, kernel.WifiManager(f.Name))
+		return errors.New(f.Name + " is managed by " + kernel.WifiManager(f.Name) + ", which has not brought it into a mesh yet")
 	case f.Type == kernel.IfStation && f.Active():
-		return fmt.Errorf("%s is a client of the network '%s': expected another device, or option phy", f.Name, f.SSID)
+		return errors.New(f.Name + " is a client of the network '" + f.SSID + "': expected another device, or option phy")
 	case f.Type != kernel.IfStation && f.Type != kernel.IfMesh && f.Type != kernel.IfAdhoc:
-		return fmt.Errorf("%s is of type %s: expected another device, or option phy", f.Name, f.Type)
+		return errors.New(f.Name + " is of type " + f.Type.String() + ": expected another device, or option phy")
 	}
-	want := r.want
+	want := *r.want
 	if !mine {
 		want.Phy = j.phyName(f.Phy)
 	}
-	c, err := chooseRadio(want, j.phys, j.up(), f.Name)
+	c, err := chooseRadio(&want, j.phys, j.up(), f.Name)
 	if err != nil {
 		return err
 	}
@@ -273,7 +270,7 @@ func (j *radioJoin) use(f kernel.WifiIface) error {
 	return j.join(c, f)
 }
 
-func (j *radioJoin) leave(f kernel.WifiIface) {
+func (j *radioJoin) leave(f *kernel.WifiIface) {
 	if f.Type == kernel.IfMesh {
 		_ = j.w.LeaveMesh(f.Index)
 	} else {
@@ -290,9 +287,9 @@ func (j *radioJoin) make() error {
 	return j.makeOn(c)
 }
 
-func (j *radioJoin) makeOn(c radioChoice) error {
+func (j *radioJoin) makeOn(c *radioChoice) error {
 	taken := func(mac [6]byte) bool {
-		return slices.ContainsFunc(j.ifs, func(f kernel.WifiIface) bool { return f.MAC == mac && f.Name != j.h.device })
+		return slices.ContainsFunc(j.ifs, func(f *kernel.WifiIface) bool { return f.MAC == mac && f.Name != j.h.device })
 	}
 	f, err := j.w.AddIface(c.phy.Index, j.h.device, c.typ, [6]byte{})
 	if err == nil && taken(f.MAC) {
@@ -313,7 +310,7 @@ func (j *radioJoin) makeOn(c radioChoice) error {
 }
 
 // join brings the interface up and into the mesh.
-func (j *radioJoin) join(c radioChoice, f kernel.WifiIface) error {
+func (j *radioJoin) join(c *radioChoice, f *kernel.WifiIface) error {
 	r := &j.h.radio
 	if err := kernel.SetUp(f.Name, true); err != nil {
 		return err
@@ -327,7 +324,7 @@ func (j *radioJoin) join(c radioChoice, f kernel.WifiIface) error {
 		return err
 	}
 	r.index, r.typ, r.note = f.Index, c.typ, ""
-	r.text = fmt.Sprintf("%s; channel %d of %s", c.reason, kernel.MHzChannel(c.mhz), c.phy.Name)
+	r.text = c.reason
 	return nil
 }
 
@@ -344,9 +341,9 @@ func (h *hardIf) releaseRadio(log *slog.Logger) {
 	}
 	defer w.Close()
 	ifs, _ := w.Ifaces()
-	j := radioJoin{w: w, h: h, ifs: ifs}
-	f, ok := j.iface(h.device)
-	if !ok {
+	j := &radioJoin{w: w, h: h, ifs: ifs}
+	f := j.iface(h.device)
+	if f == nil {
 		return
 	}
 	if r.made {

@@ -19,8 +19,8 @@ func types(list ...kernel.IfType) (s kernel.IfTypes) {
 
 // radioPhy is a radio with a free channel 1, 6 and 36 that can have the
 // interfaces of each combination on one channel.
-func radioPhy(name string, index int, can kernel.IfTypes, combinations ...kernel.Combination) kernel.Phy {
-	return kernel.Phy{Name: name, Index: index, Types: can, Combinations: combinations, Bands: []kernel.Band{
+func radioPhy(name string, index int, can kernel.IfTypes, combinations ...kernel.Combination) *kernel.Phy {
+	return &kernel.Phy{Name: name, Index: index, Types: can, Combinations: combinations, Bands: []*kernel.Band{
 		{HT: true, Channels: []kernel.Channel{{MHz: 2412}, {MHz: 2437}, {MHz: 2467, NoIR: true}}},
 		{ID: 1, HT: true, HT40: true, Channels: []kernel.Channel{{MHz: 5180}, {MHz: 5200}}},
 	}}
@@ -43,73 +43,75 @@ func TestChooseRadio(t *testing.T) {
 	meshOnly := radioPhy("phy0", 0, types(ap, mp))
 	ibssOnly := radioPhy("phy0", 0, types(sta, adhoc))
 	two := radioPhy("phy0", 0, all, combination(2, ap, mp))
-	apOn := func(mhz int) []kernel.WifiIface {
-		return []kernel.WifiIface{{Name: "phy0-ap0", Type: ap, MHz: mhz}, {Name: "other", Phy: 9, Type: ap, MHz: 2462}}
+	apOn := func(mhz int) []*kernel.WifiIface {
+		return []*kernel.WifiIface{{Name: "phy0-ap0", Type: ap, MHz: mhz}, {Name: "other", Phy: 9, Type: ap, MHz: 2462}}
 	}
 	closed := radioPhy("phy0", 0, all)
-	closed.Bands = []kernel.Band{{Channels: []kernel.Channel{{MHz: 2412, NoIR: true}, {MHz: 5260, Radar: true}}}}
+	closed.Bands = []*kernel.Band{{Channels: []kernel.Channel{{MHz: 2412, NoIR: true}, {MHz: 5260, Radar: true}}}}
 	five := radioPhy("phy0", 0, all)
 	five.Bands = five.Bands[1:]
 	for _, tc := range []struct {
 		name string
 		r    config.Radio
-		phys []kernel.Phy
-		up   []kernel.WifiIface
+		phys []*kernel.Phy
+		up   []*kernel.WifiIface
 		typ  kernel.IfType
 		mhz  int
 		want string // of the reason, or of the error if typ is 0
 	}{
-		{"both", config.Radio{}, []kernel.Phy{both}, nil, mp, 2412, "mesh point: the driver has it, and an access point can run beside it"},
-		{"mode ibss", config.Radio{Mode: config.RadioIBSS}, []kernel.Phy{both}, nil, adhoc, 2412, "IBSS: set by option mode"},
-		{"ap beside IBSS only", config.Radio{}, []kernel.Phy{ibssAP}, nil, adhoc, 2412, "an access point can run beside it, but not beside a mesh point"},
-		{"ap is there", config.Radio{}, []kernel.Phy{ibssAP}, apOn(2437), adhoc, 2437, "the driver has no mesh point beside phy0-ap0; channel 6 because of phy0-ap0"},
-		{"ap is there, both", config.Radio{}, []kernel.Phy{both}, apOn(2437), mp, 2437, "beside the access point; channel 6"},
-		{"mesh only", config.Radio{}, []kernel.Phy{meshOnly}, nil, mp, 2412, "but no access point can run beside it"},
-		{"IBSS only", config.Radio{}, []kernel.Phy{ibssOnly}, nil, adhoc, 2412, "IBSS: the driver has no mesh point"},
-		{"channel", config.Radio{Channel: 36}, []kernel.Phy{both}, nil, mp, 5180, ""},
-		{"MHz", config.Radio{Channel: 5200, Width: 40}, []kernel.Phy{both}, nil, mp, 5200, ""},
-		{"another channel than the ap", config.Radio{Channel: 1}, []kernel.Phy{two}, apOn(2437), mp, 2412, ""},
-		{"5 GHz only", config.Radio{}, []kernel.Phy{five}, nil, mp, 5180, ""},
-		{"second radio", config.Radio{}, []kernel.Phy{radioPhy("phy0", 0, types(ap, sta)), radioPhy("phy1", 1, all)}, nil, mp, 2412, ""},
-		{"named radio", config.Radio{Phy: "phy1"}, []kernel.Phy{both, radioPhy("phy1", 1, types(adhoc))}, nil, adhoc, 2412, ""},
+		{"both", config.Radio{}, []*kernel.Phy{both}, nil, mp, 2412, "mesh point; an access point can run beside it"},
+		{"mode ibss", config.Radio{Mode: config.RadioIBSS}, []*kernel.Phy{both}, nil, adhoc, 2412, "IBSS; set by option mode"},
+		{"ap beside IBSS only", config.Radio{}, []*kernel.Phy{ibssAP}, nil, adhoc, 2412, "an access point can run beside it, but not beside a mesh point"},
+		{"ap is there", config.Radio{}, []*kernel.Phy{ibssAP}, apOn(2437), adhoc, 2437, "IBSS; the driver has no mesh point beside phy0-ap0; on the channel of phy0-ap0"},
+		{"ap is there, both", config.Radio{}, []*kernel.Phy{both}, apOn(2437), mp, 2437, "mesh point; an access point can run beside it; on the channel of phy0-ap0"},
+		{"mesh only", config.Radio{}, []*kernel.Phy{meshOnly}, nil, mp, 2412, "no access point can run beside it"},
+		{"IBSS only", config.Radio{}, []*kernel.Phy{ibssOnly}, nil, adhoc, 2412, "IBSS; the driver has no mesh point"},
+		{"channel", config.Radio{Channel: 36}, []*kernel.Phy{both}, nil, mp, 5180, ""},
+		{"MHz", config.Radio{Channel: 5200, Width: 40}, []*kernel.Phy{both}, nil, mp, 5200, ""},
+		{"another channel than the ap", config.Radio{Channel: 1}, []*kernel.Phy{two}, apOn(2437), mp, 2412, ""},
+		{"5 GHz only", config.Radio{}, []*kernel.Phy{five}, nil, mp, 5180, ""},
+		{"second radio", config.Radio{}, []*kernel.Phy{radioPhy("phy0", 0, types(ap, sta)), radioPhy("phy1", 1, all)}, nil, mp, 2412, ""},
+		{"named radio", config.Radio{Phy: "phy1"}, []*kernel.Phy{both, radioPhy("phy1", 1, types(adhoc))}, nil, adhoc, 2412, ""},
 
 		{"none", config.Radio{}, nil, nil, 0, 0, "there is no radio"},
-		{"wrong name", config.Radio{Phy: "phy7"}, []kernel.Phy{both}, nil, 0, 0, "option phy: there is no radio phy7; expected one of phy0"},
-		{"neither", config.Radio{}, []kernel.Phy{radioPhy("phy0", 0, types(ap))}, nil, 0, 0, "phy0: the driver has no mesh point, and the driver has no IBSS"},
-		{"ap takes all", config.Radio{}, []kernel.Phy{meshOnly}, apOn(2437), 0, 0, "the driver has no mesh point beside phy0-ap0"},
-		{"ap elsewhere", config.Radio{Channel: 1}, []kernel.Phy{both}, apOn(2437), 0, 0, "option channel: the radio can be on one channel only, and phy0-ap0 has it on 6: expected that, or auto"},
-		{"no IR", config.Radio{Channel: 12}, []kernel.Phy{both}, nil, 0, 0, "may not be used to begin a network"},
-		{"no such channel", config.Radio{Channel: 11}, []kernel.Phy{both}, nil, 0, 0, "phy0 does not have channel 11"},
-		{"width", config.Radio{Channel: 1, Width: 40}, []kernel.Phy{both}, nil, 0, 0, "cannot do 40 MHz"},
-		{"nothing is allowed", config.Radio{}, []kernel.Phy{closed}, nil, 0, 0, "set the country"},
+		{"wrong name", config.Radio{Phy: "phy7"}, []*kernel.Phy{both}, nil, 0, 0, "option phy: there is no radio phy7; expected auto"},
+		{"neither", config.Radio{}, []*kernel.Phy{radioPhy("phy0", 0, types(ap))}, nil, 0, 0, "phy0: the driver has no mesh point; the driver has no IBSS"},
+		{"ap takes all", config.Radio{}, []*kernel.Phy{meshOnly}, apOn(2437), 0, 0, "the driver has no mesh point beside phy0-ap0"},
+		{"ap elsewhere", config.Radio{Channel: 1}, []*kernel.Phy{both}, apOn(2437), 0, 0, "option channel: the radio can be on one channel only, and phy0-ap0 has it on 6: expected that, or auto"},
+		{"no IR", config.Radio{Channel: 12}, []*kernel.Phy{both}, nil, 0, 0, "may not be used to begin a network"},
+		{"no such channel", config.Radio{Channel: 11}, []*kernel.Phy{both}, nil, 0, 0, "channel 11 (2462 MHz) is not a channel of this radio"},
+		{"width", config.Radio{Channel: 1, Width: 40}, []*kernel.Phy{both}, nil, 0, 0, "cannot do 40 MHz"},
+		{"nothing is allowed", config.Radio{}, []*kernel.Phy{closed}, nil, 0, 0, "set the country"},
 	} {
-		c, err := chooseRadio(tc.r, tc.phys, tc.up, "wmesh0")
+		c, err := chooseRadio(&tc.r, tc.phys, tc.up, "wmesh0")
 		switch {
 		case tc.typ == 0:
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
 			}
-		case err != nil || c.typ != tc.typ || c.mhz != tc.mhz || !strings.Contains(c.reason, tc.want):
-			t.Errorf("%s: %v on %d (%s), %v; want %v on %d (%s)", tc.name, c.typ, c.mhz, c.reason, err, tc.typ, tc.mhz, tc.want)
+		case err != nil:
+			t.Errorf("%s: %v", tc.name, err)
+		case c.typ != tc.typ || c.mhz != tc.mhz || !strings.Contains(c.reason, tc.want):
+			t.Errorf("%s: %v on %d (%s); want %v on %d (%s)", tc.name, c.typ, c.mhz, c.reason, tc.typ, tc.mhz, tc.want)
 		}
 	}
 }
 
 // Nodes without an option bssid must come to the same cell.
 func TestCell(t *testing.T) {
-	c := radioChoice{phy: radioPhy("phy0", 0, types(mp)), mhz: 2412}
-	a, b := c.cell(config.Radio{MeshID: "street", Width: 20}), c.cell(config.Radio{MeshID: "street", Width: 20})
+	c := &radioChoice{phy: radioPhy("phy0", 0, types(mp)), mhz: 2412}
+	a, b := c.cell(&config.Radio{MeshID: "street", Width: 20}), c.cell(&config.Radio{MeshID: "street", Width: 20})
 	if a.BSSID != b.BSSID || a.BSSID[0]&3 != 2 || a.Width != 20 || a.ID != "street" {
 		t.Errorf("cells %+v and %+v", a, b)
 	}
-	if o := c.cell(config.Radio{MeshID: "lane"}); o.BSSID == a.BSSID {
+	if o := c.cell(&config.Radio{MeshID: "lane"}); o.BSSID == a.BSSID {
 		t.Error("two meshes have one BSSID")
 	}
-	if o := c.cell(config.Radio{MeshID: "street", BSSID: [6]byte{2, 1}}); o.BSSID != [6]byte{2, 1} {
+	if o := c.cell(&config.Radio{MeshID: "street", BSSID: [6]byte{2, 1}}); o.BSSID != [6]byte{2, 1} {
 		t.Errorf("option bssid gives %v", o.BSSID)
 	}
 	c.phy.Bands[0].HT = false
-	if o := c.cell(config.Radio{Width: 20}); o.Width != 0 {
+	if o := c.cell(&config.Radio{Width: 20}); o.Width != 0 {
 		t.Errorf("width %d on a radio without 802.11n", o.Width)
 	}
 }
@@ -135,12 +137,12 @@ func TestAirTime(t *testing.T) {
 			t.Errorf("%+v: %d %%, known %v; want %d, %v", tc.s, a.busy, a.known, tc.busy, tc.known)
 		}
 	}
-	s := kernel.WifiStation{Signal: -60, SignalAvg: -61, TxBitrate: 650, RxBitrate: 540, Expected: 28106, HasExpected: true, TxPackets: 9, TxRetries: 2, TxFailed: 1, InactiveMs: 7}
+	s := &kernel.WifiStation{Signal: -60, SignalAvg: -61, TxBitrate: 650, RxBitrate: 540, Expected: 28106, HasExpected: true, TxPackets: 9, TxRetries: 2, TxFailed: 1, InactiveMs: 7}
 	want := mesh.Radio{Signal: -60, SignalAvg: -61, Noise: -95, TxRate: 650, RxRate: 540, Expected: 281, Expects: true, Packets: 9, Retries: 2, Failed: 1, InactiveMs: 7, Busy: 30}
-	if got := linkRadio(s, airTime{last: kernel.Survey{Noise: -95}, busy: 30, known: true}); got != want {
+	if got := linkRadio(s, &airTime{last: kernel.Survey{Noise: -95}, busy: 30, known: true}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := linkRadio(s, airTime{}); got.Busy != -1 {
+	if got := linkRadio(s, &airTime{}); got.Busy != -1 {
 		t.Errorf("unknown airtime is %d", got.Busy)
 	}
 }

@@ -15,52 +15,44 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 	s.Links = append([]admin.WifiLink{}, d.meshView.radios...)
 	air := d.meshView.air
 	d.mu.Unlock()
+	var phys []*kernel.Phy
 	w, err := kernel.OpenWifi()
+	if err == nil {
+		defer w.Close()
+		phys, err = w.Phys()
+	}
 	if err != nil {
 		s.Problem = err.Error()
 		return s, nil
 	}
-	defer w.Close()
-	phys, err := w.Phys()
-	if err != nil {
-		s.Problem = err.Error()
-		return s, nil
-	}
-	ifs, err := w.Ifaces()
-	if err != nil {
-		s.Problem = err.Error()
-	}
+	ifs, _ := w.Ifaces()
 	for _, p := range phys {
-		r := admin.WifiRadio{Name: p.Name, Channels: []int{}, Ifaces: []admin.WifiIface{}}
-		r.Mesh, r.IBSS = p.Types.Has(kernel.IfMesh), p.Types.Has(kernel.IfAdhoc)
-		_, r.MeshAP = p.Together(kernel.IfMesh, kernel.IfAP)
-		_, r.IBSSAP = p.Together(kernel.IfAdhoc, kernel.IfAP)
-		for _, b := range p.Bands {
-			for _, c := range b.Channels {
-				if n := kernel.MHzChannel(c.MHz); n != 0 && c.Free() {
-					r.Channels = append(r.Channels, n)
-				}
+		r := admin.WifiRadio{Name: p.Name, Channels: p.Usable(), Ifaces: []admin.WifiIface{}}
+		for _, t := range []kernel.IfType{kernel.IfMesh, kernel.IfAdhoc} {
+			if !p.Types.Has(t) {
+				continue
 			}
+			can := t.String()
+			if _, ok := p.Together(t, kernel.IfAP); ok {
+				can += " beside an access point"
+			}
+			r.Can = append(r.Can, can)
 		}
 		for _, f := range ifs {
-			if f.Phy == p.Index {
-				r.Ifaces = append(r.Ifaces, wifiIface(w, f, air[f.Index]))
+			if f.Phy != p.Index {
+				continue
 			}
+			a := air[f.Index]
+			v := admin.WifiIface{Name: f.Name, Type: f.Type.String(), MAC: f.MAC, Network: f.SSID, MHz: f.MHz, Channel: kernel.MHzChannel(f.MHz), Width: f.Width}
+			stations, _ := w.Stations(f.Index, maxStations)
+			for _, st := range stations {
+				v.Stations = append(v.Stations, admin.WifiStation{MAC: st.MAC, Radio: linkRadio(st, &a)})
+			}
+			r.Ifaces = append(r.Ifaces, v)
 		}
 		s.Radios = append(s.Radios, r)
 	}
 	return s, nil
-}
-
-func wifiIface(w *kernel.Wifi, f kernel.WifiIface, air airTime) admin.WifiIface {
-	v := admin.WifiIface{
-		Name: f.Name, Type: f.Type.String(), MAC: f.MAC, Network: f.SSID, Channel: kernel.MHzChannel(f.MHz), MHz: f.MHz, Width: f.Width,
-	}
-	stations, _ := w.Stations(f.Index, maxStations)
-	for _, st := range stations {
-		v.Stations = append(v.Stations, admin.WifiStation{MAC: st.MAC, Radio: linkRadio(st, air)})
-	}
-	return v
 }
 
 // radioViews are what Wifi shows of the sections "wifi", and the airtime by
@@ -71,7 +63,7 @@ func (m *meshRun) radioViews() (links []admin.WifiLink, air map[int]airTime) {
 		if h.wifi && h.conn != nil {
 			air[h.ifindex] = h.air
 		}
-		if h.cfg.Radio.MeshID == "" {
+		if h.cfg.Radio == nil {
 			continue
 		}
 		l := admin.WifiLink{MeshID: h.cfg.Radio.MeshID, Iface: h.device, Made: h.radio.made, How: h.radio.text, Note: h.radio.note, Problem: h.problem}

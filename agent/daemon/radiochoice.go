@@ -3,8 +3,7 @@ package daemon
 import (
 	"crypto/sha256"
 	"errors"
-	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/meshagent/meshagent/agent/config"
@@ -13,7 +12,7 @@ import (
 
 // radioChoice is which radio a section "wifi" gets, and how it is used.
 type radioChoice struct {
-	phy    kernel.Phy
+	phy    *kernel.Phy
 	typ    kernel.IfType
 	mhz    int
 	reason string // for people: why this type and channel
@@ -29,69 +28,71 @@ const (
 // interfaces that are up on it. A mesh point is better than an IBSS, unless
 // only the IBSS lets an access point run on the same radio. own is the device
 // that is for r itself, if there is one.
-func chooseRadio(r config.Radio, phys []kernel.Phy, up []kernel.WifiIface, own string) (radioChoice, error) {
-	var errs []error
+func chooseRadio(r *config.Radio, phys []*kernel.Phy, up []*kernel.WifiIface, own string) (*radioChoice, error) {
+	why := ""
 	for _, p := range phys {
 		if r.Phy != "" && r.Phy != p.Name {
 			continue
 		}
-		used := slices.DeleteFunc(slices.Clone(up), func(f kernel.WifiIface) bool { return f.Phy != p.Index || f.Name == own })
-		c, err := choosePhy(r, p, used)
+		var used []*kernel.WifiIface
+		for _, f := range up {
+			if f.Phy == p.Index && f.Name != own {
+				used = append(used, f)
+			}
+		}
+		c := &radioChoice{phy: p}
+		err := c.choose(r, used)
 		if err == nil {
 			return c, nil
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
+		if why != "" {
+			why += "; "
+		}
+		why += p.Name + ": " + err.Error()
 	}
 	switch {
-	case errs == nil && len(phys) == 0:
-		return radioChoice{}, errors.New("there is no radio: no Wi-Fi device, or its driver or firmware is missing")
-	case errs == nil:
-		return radioChoice{}, fmt.Errorf("option phy: there is no radio %s; expected one of%s", r.Phy, phyNames(phys))
+	case why != "":
+	case len(phys) == 0:
+		why = "there is no radio: no Wi-Fi device, or its driver or firmware is missing"
+	default:
+		why = "option phy: there is no radio " + r.Phy + "; expected auto or one that meshagent wifi lists"
 	}
-	return radioChoice{}, errors.Join(errs[:min(len(errs), 4)]...)
+	return nil, errors.New(why)
 }
 
-func phyNames(phys []kernel.Phy) (s string) {
-	for _, p := range phys[:min(len(phys), 8)] {
-		s += " " + p.Name
-	}
-	return s
-}
-
-// choosePhy chooses type and channel on one radio. used are the other
-// interfaces that are up on it.
-func choosePhy(r config.Radio, p kernel.Phy, used []kernel.WifiIface) (radioChoice, error) {
-	c := radioChoice{phy: p}
+// choose chooses type and channel on one radio. used are the other interfaces
+// that are up on it.
+func (c *radioChoice) choose(r *config.Radio, used []*kernel.WifiIface) error {
 	channels, err := c.chooseType(r.Mode, used)
 	if err != nil {
-		return c, err
+		return err
 	}
 	c.mhz = r.Channel
-	if c.mhz != 0 && c.mhz < 1000 {
+	if c.mhz < 1000 {
 		c.mhz = kernel.ChannelMHz(c.mhz)
 	}
-	if i := slices.IndexFunc(used, kernel.WifiIface.Active); i >= 0 && channels <= 1 {
-		f := used[i]
+	for _, f := range used {
 		switch {
+		case !f.Active() || channels > 1:
 		case c.mhz == 0:
 			c.mhz = f.MHz
-			c.reason += fmt.Sprintf("; channel %d because of %s, as the radio can be on one channel only", kernel.MHzChannel(f.MHz), f.Name)
+			c.reason += "; on the channel of " + f.Name + ", as the radio can be on one channel only"
 		case c.mhz != f.MHz:
-			return c, fmt.Errorf("option channel: the radio can be on one channel only, and %s has it on %d: expected that, or auto", f.Name, kernel.MHzChannel(f.MHz))
+			return errors.New("option channel: the radio can be on one channel only, and " + f.Name + " has it on " + strconv.Itoa(kernel.MHzChannel(f.MHz)) + ": expected that, or auto")
 		}
 	}
 	if c.mhz == 0 {
-		c.mhz = freeMHz(p)
+		c.mhz = freeMHz(c.phy)
 	}
 	if c.mhz == 0 {
-		return c, errors.New("the regulatory domain allows no channel to begin a network on: set the country")
+		return errors.New("the regulatory domain allows no channel to begin a network on: set the country")
 	}
-	return c, p.Check(c.mhz, r.Width)
+	return c.phy.Check(c.mhz, r.Width)
 }
 
 // chooseType chooses between mesh point and IBSS, and returns on how many
 // channels the radio can be then.
-func (c *radioChoice) chooseType(mode config.RadioMode, used []kernel.WifiIface) (channels int, err error) {
+func (c *radioChoice) chooseType(mode config.RadioMode, used []*kernel.WifiIface) (channels int, err error) {
 	types := []kernel.IfType{kernel.IfMesh, kernel.IfAdhoc}
 	switch mode {
 	case config.RadioMesh:
@@ -99,60 +100,49 @@ func (c *radioChoice) chooseType(mode config.RadioMode, used []kernel.WifiIface)
 	case config.RadioIBSS:
 		types = types[1:]
 	}
-	with := make([]kernel.IfType, len(used), len(used)+2)
+	var with []kernel.IfType
 	ap := false
-	for i, f := range used {
-		with[i] = f.Type
+	for _, f := range used {
+		with = append(with, f.Type)
 		ap = ap || f.Type == kernel.IfAP
 	}
-	type fit struct {
-		typ      kernel.IfType
-		channels int
-		beside   bool // an access point can run beside it
-	}
-	var fits []fit
-	var no []string
+	why, beside := "", false
 	for _, t := range types {
 		n, ok := c.phy.Together(append(with, t)...)
-		switch {
+		_, room := c.phy.Together(append(with, t, kernel.IfAP)...)
+		room = room || ap && ok
+		switch name := t.String(); {
 		case !c.phy.Types.Has(t):
-			no = append(no, "the driver has no "+t.String())
+			why += "; the driver has no " + name
 		case !ok:
-			no = append(no, fmt.Sprintf("the driver has no %s beside %s", t, used[0].Name))
-		default:
-			_, beside := c.phy.Together(append(with, t, kernel.IfAP)...)
-			fits = append(fits, fit{t, n, beside || ap})
+			why += "; the driver has no " + name + " beside " + used[0].Name
+		case c.typ == 0:
+			c.typ, channels, beside = t, n, room
+		case !beside && room:
+			why = "; an access point can run beside it, but not beside a " + c.typ.String()
+			c.typ, channels, beside = t, n, room
 		}
 	}
-	if fits == nil {
-		return 0, errors.New(strings.Join(no, ", and "))
-	}
-	best := fits[0]
-	if len(fits) > 1 && !best.beside && fits[1].beside {
-		best = fits[1]
-		no = append(no, "an access point can run beside it, but not beside a "+fits[0].typ.String())
-	}
-	c.typ, c.reason = best.typ, best.typ.String()
 	switch {
-	case best.typ != types[0]:
-		c.reason += ": " + strings.Join(no, ", and ")
+	case c.typ == 0:
+		return 0, errors.New(strings.TrimPrefix(why, "; "))
 	case mode != config.RadioAuto:
-		c.reason += ": set by option mode"
-	case ap:
-		c.reason += ": the driver has it beside the access point"
-	case best.beside:
-		c.reason += ": the driver has it, and an access point can run beside it"
+		why = "; set by option mode"
+	case c.typ != types[0]:
+	case beside:
+		why = "; an access point can run beside it"
 	default:
-		c.reason += ": the driver has it, but no access point can run beside it"
+		why = "; no access point can run beside it"
 	}
-	return best.channels, nil
+	c.reason = c.typ.String() + why
+	return channels, nil
 }
 
 // freeMHz is the channel that a node without an option begins on; 0 if none is
 // allowed.
-func freeMHz(p kernel.Phy) int {
+func freeMHz(p *kernel.Phy) int {
 	for _, mhz := range [...]int{firstMHz, secondMHz} {
-		if _, ch, ok := p.Channel(mhz); ok && ch.Free() {
+		if b, ch := p.Channel(mhz); b != nil && ch.Free() {
 			return mhz
 		}
 	}
@@ -167,9 +157,9 @@ func freeMHz(p kernel.Phy) int {
 }
 
 // cell is what is joined on the radio.
-func (c radioChoice) cell(r config.Radio) kernel.Cell {
-	cell := kernel.Cell{ID: r.MeshID, MHz: c.mhz, Width: r.Width, BSSID: r.BSSID, McastRate: r.McastRate, MinSignal: r.MinSignal}
-	if b, _, ok := c.phy.Channel(c.mhz); ok && !b.HT && b.ID < 2 {
+func (c *radioChoice) cell(r *config.Radio) *kernel.Cell {
+	cell := &kernel.Cell{ID: r.MeshID, MHz: c.mhz, Width: r.Width, BSSID: r.BSSID, McastRate: r.McastRate, MinSignal: r.MinSignal}
+	if b, _ := c.phy.Channel(c.mhz); !b.HT && b.ID < 2 {
 		cell.Width = 0 // before 802.11n
 	}
 	if cell.BSSID == [6]byte{} {

@@ -87,21 +87,22 @@ func (m *meshRun) announce(ctx context.Context) {
 	}
 	defer w.Close()
 	now := time.Now()
-	m.watch.arrived = slices.DeleteFunc(m.watch.arrived, func(a arrival) bool {
+	wait := m.watch.arrived[:0]
+	for _, a := range m.watch.arrived {
 		s, err := w.Station(a.index, a.mac)
-		if errors.Is(err, unix.ENOENT) || now.After(a.until) {
-			return true
+		switch {
+		case errors.Is(err, unix.ENOENT) || now.After(a.until):
+		case err != nil || !s.Authorized:
+			wait = append(wait, a)
+		default:
+			m.d.engine.do(ctx, func(now mono.Time) {
+				if c := m.d.engine.mesh; c != nil {
+					c.mesh.ClientArrived(now, a.mac, &c.out)
+				}
+			})
 		}
-		if err != nil || !s.Authorized {
-			return false
-		}
-		m.d.engine.do(ctx, func(now mono.Time) {
-			if c := m.d.engine.mesh; c != nil {
-				c.mesh.ClientArrived(now, a.mac, &c.out)
-			}
-		})
-		return true
-	})
+	}
+	m.watch.arrived = wait
 }
 
 // askRadios tells the core what the drivers know of the links to neighbours.
@@ -127,7 +128,7 @@ func (m *meshRun) askRadios(ctx context.Context) {
 		}
 		list := make([]mesh.Radio, len(stations))
 		for i, s := range stations {
-			list[i] = linkRadio(s, h.air)
+			list[i] = linkRadio(s, &h.air)
 		}
 		index := h.index
 		m.d.engine.do(ctx, func(mono.Time) {
@@ -139,7 +140,7 @@ func (m *meshRun) askRadios(ctx context.Context) {
 }
 
 // linkRadio translates what the driver says.
-func linkRadio(s kernel.WifiStation, a airTime) mesh.Radio {
+func linkRadio(s *kernel.WifiStation, a *airTime) mesh.Radio {
 	r := mesh.Radio{
 		Station: s.MAC, Signal: s.Signal, SignalAvg: s.SignalAvg, Noise: a.last.Noise,
 		TxRate: s.TxBitrate, RxRate: s.RxBitrate, Expected: s.Expected / 100, Expects: s.HasExpected,

@@ -1,7 +1,8 @@
 package kernel
 
 import (
-	"fmt"
+	"errors"
+	"strconv"
 	"strings"
 )
 
@@ -21,21 +22,14 @@ const (
 
 // String returns iw's word.
 func (t IfType) String() string {
-	switch t {
-	case IfAdhoc:
-		return "IBSS"
-	case IfStation:
-		return "managed"
-	case IfAP:
-		return "AP"
-	case IfAPVLAN:
-		return "AP/VLAN"
-	case IfMonitor:
-		return "monitor"
-	case IfMesh:
-		return "mesh point"
+	if int(t) < len(ifTypeNames) && ifTypeNames[t] != "" {
+		return ifTypeNames[t]
 	}
-	return fmt.Sprintf("type %d", uint8(t))
+	return "type " + strconv.Itoa(int(t))
+}
+
+var ifTypeNames = [...]string{
+	IfAdhoc: "IBSS", IfStation: "managed", IfAP: "AP", IfAPVLAN: "AP/VLAN", IfMonitor: "monitor", IfMesh: "mesh point",
 }
 
 // IfTypes is a set of IfType.
@@ -44,24 +38,13 @@ type IfTypes uint32
 // Has reports whether t is in the set.
 func (s IfTypes) Has(t IfType) bool { return t < 32 && s&(1<<t) != 0 }
 
-// String lists the types that have a name.
-func (s IfTypes) String() string {
-	var names []string
-	for _, t := range []IfType{IfAP, IfMesh, IfAdhoc, IfStation} {
-		if s.Has(t) {
-			names = append(names, t.String())
-		}
-	}
-	return strings.Join(names, ", ")
-}
-
 // Phy is a radio.
 type Phy struct {
 	Index        int
 	Name         string
 	Types        IfTypes // that an interface of it may have
 	Software     IfTypes // of these any number may run beside others
-	Bands        []Band
+	Bands        []*Band
 	Combinations []Combination
 }
 
@@ -148,16 +131,16 @@ func (c *Combination) allows(count [32]int) bool {
 	return true
 }
 
-// Channel finds the channel in the middle of which mhz is.
-func (p *Phy) Channel(mhz int) (b Band, c Channel, ok bool) {
+// Channel finds the channel in the middle of which mhz is; nil if there is none.
+func (p *Phy) Channel(mhz int) (*Band, Channel) {
 	for _, b := range p.Bands {
 		for _, c := range b.Channels {
 			if c.MHz == mhz {
-				return b, c, true
+				return b, c
 			}
 		}
 	}
-	return Band{}, Channel{}, false
+	return nil, Channel{}
 }
 
 // ChannelMHz turns the number of a channel into its frequency in MHz; 0 if
@@ -220,42 +203,51 @@ func Center(mhz, width int) int {
 func (p *Phy) Check(mhz, width int) error {
 	center := Center(mhz, width)
 	if center == 0 {
-		return fmt.Errorf("channel %d (%d MHz) has no %d MHz: expected width 20, or another channel", MHzChannel(mhz), mhz, width)
+		return errors.New(channelText(mhz) + " has no " + strconv.Itoa(width) + " MHz: expected width 20, or another channel")
 	}
 	width = max(width, 20)
 	for f := center - width/2 + 10; f < center+width/2; f += 20 {
-		b, c, ok := p.Channel(f)
-		what := fmt.Sprintf("channel %d (%d MHz)", MHzChannel(f), f)
-		switch {
-		case !ok:
-			return fmt.Errorf("%s does not have %s: expected one of %s", p.Name, what, p.usable())
+		why := ""
+		switch b, c := p.Channel(f); {
+		case b == nil:
+			why = " is not a channel of this radio: "
 		case c.Disabled:
-			return fmt.Errorf("%s is not allowed in this country, says the regulatory domain: expected one of %s, or another country", what, p.usable())
+			why = " is not allowed in this country, says the regulatory domain: "
 		case c.Radar:
-			return fmt.Errorf("%s is shared with radar, which needs a listener that the agent is not: expected one of %s", what, p.usable())
+			why = " is shared with radar, which needs a listener that the agent is not: "
 		case c.NoIR:
-			return fmt.Errorf("%s may not be used to begin a network (no IR): expected one of %s; if the regulatory domain is unknown, set the country", what, p.usable())
+			why = " may not be used to begin a network (no IR); perhaps the country is not set: "
 		case width > 20 && !b.HT40 || width > 40 && !b.VHT:
-			return fmt.Errorf("%s cannot do %d MHz there: expected width 20", p.Name, width)
+			return errors.New("the radio cannot do " + strconv.Itoa(width) + " MHz there: expected width 20")
+		}
+		if why != "" {
+			return errors.New(channelText(f) + why + "expected one of " + p.usable())
 		}
 	}
 	return nil
 }
 
-// usable lists the channels on which a network may be begun.
-func (p *Phy) usable() string {
-	var list []string
+func channelText(mhz int) string {
+	return "channel " + strconv.Itoa(MHzChannel(mhz)) + " (" + strconv.Itoa(mhz) + " MHz)"
+}
+
+// Usable lists the channels on which a network may be begun.
+func (p *Phy) Usable() (list []int) {
 	for _, b := range p.Bands {
 		for _, c := range b.Channels {
-			if c.Free() {
-				list = append(list, fmt.Sprint(MHzChannel(c.MHz)))
+			if n := MHzChannel(c.MHz); n != 0 && c.Free() {
+				list = append(list, n)
 			}
 		}
 	}
-	if list == nil {
-		return "none (no channel is allowed)"
+	return list
+}
+
+func (p *Phy) usable() (s string) {
+	for _, n := range p.Usable() {
+		s += strconv.Itoa(n) + " "
 	}
-	return strings.Join(list, " ")
+	return strings.TrimSpace(s)
 }
 
 // Free reports whether a network may be begun on the channel.
@@ -274,7 +266,7 @@ type WifiIface struct {
 }
 
 // Active reports whether the interface is in a network, or makes one.
-func (w WifiIface) Active() bool { return w.MHz != 0 }
+func (w *WifiIface) Active() bool { return w.MHz != 0 }
 
 // WifiStation is a station that the radio hears, as the driver knows it. What
 // the driver does not tell is 0.

@@ -34,7 +34,7 @@ func OpenWifi() (*Wifi, error) {
 func (w *Wifi) Close() { _ = w.c.Close() }
 
 // Phys lists the radios.
-func (w *Wifi) Phys() ([]Phy, error) {
+func (w *Wifi) Phys() ([]*Phy, error) {
 	// Without the flag the kernel tells at most what fits into one message.
 	answers, err := w.c.request(unix.NL80211_CMD_GET_WIPHY, netlink.Dump, putAttr(nil, unix.NL80211_ATTR_SPLIT_WIPHY_DUMP, nil))
 	var l phyList
@@ -49,10 +49,10 @@ func (w *Wifi) Phys() ([]Phy, error) {
 }
 
 // Ifaces lists the interfaces of all radios that have a network device.
-func (w *Wifi) Ifaces() (list []WifiIface, err error) {
+func (w *Wifi) Ifaces() (list []*WifiIface, err error) {
 	answers, err := w.c.request(unix.NL80211_CMD_GET_INTERFACE, netlink.Dump, nil)
 	for i := 0; err == nil && i < len(answers) && len(list) < maxWifiIfaces; i++ {
-		var f WifiIface
+		var f *WifiIface
 		if f, err = parseWifiIface(answers[i]); err == nil && f.Name != "" && f.Index != 0 {
 			list = append(list, f)
 		}
@@ -64,7 +64,7 @@ func (w *Wifi) Ifaces() (list []WifiIface, err error) {
 }
 
 // AddIface makes an interface. A zero mac leaves the choice to the driver.
-func (w *Wifi) AddIface(phy int, name string, t IfType, mac [6]byte) (f WifiIface, err error) {
+func (w *Wifi) AddIface(phy int, name string, t IfType, mac [6]byte) (f *WifiIface, err error) {
 	args := putU32(nil, unix.NL80211_ATTR_WIPHY, uint32(phy))
 	args = putString(args, unix.NL80211_ATTR_IFNAME, name)
 	args = putU32(args, unix.NL80211_ATTR_IFTYPE, uint32(t))
@@ -79,7 +79,7 @@ func (w *Wifi) AddIface(phy int, name string, t IfType, mac [6]byte) (f WifiIfac
 		f, err = parseWifiIface(answers[0])
 	}
 	if err != nil {
-		return f, explainWifi("make the interface "+name, err)
+		return nil, explainWifi("make the interface "+name, err)
 	}
 	return f, nil
 }
@@ -110,7 +110,7 @@ type Cell struct {
 // JoinMesh joins a mesh without encryption; the interface is a mesh point and
 // up. Frames are not forwarded by the driver (mesh_fwding 0): that is the
 // agent's work. Peers do not sleep.
-func (w *Wifi) JoinMesh(index int, c Cell) error {
+func (w *Wifi) JoinMesh(index int, c *Cell) error {
 	conf := putU8(nil, unix.NL80211_MESHCONF_FORWARDING, 0)
 	conf = putU32(conf, unix.NL80211_MESHCONF_POWER_MODE, unix.NL80211_MESH_POWER_ACTIVE)
 	if c.MinSignal != 0 {
@@ -128,7 +128,7 @@ func (w *Wifi) LeaveMesh(index int) error {
 
 // JoinIBSS joins a cell without encryption; the interface is of type IfAdhoc
 // and up.
-func (w *Wifi) JoinIBSS(index int, c Cell) error {
+func (w *Wifi) JoinIBSS(index int, c *Cell) error {
 	args := putAttr(ifindex(index), unix.NL80211_ATTR_SSID, []byte(c.ID))
 	args = putAttr(c.channel(args), unix.NL80211_ATTR_FREQ_FIXED, nil)
 	args = putAttr(args, unix.NL80211_ATTR_MAC, c.BSSID[:])
@@ -144,7 +144,7 @@ func (w *Wifi) LeaveIBSS(index int) error {
 }
 
 // channel adds where the cell is.
-func (c Cell) channel(args []byte) []byte {
+func (c *Cell) channel(args []byte) []byte {
 	width := uint32(unix.NL80211_CHAN_WIDTH_20_NOHT)
 	switch c.Width {
 	case 20:
@@ -164,10 +164,10 @@ func (c Cell) channel(args []byte) []byte {
 }
 
 // Stations lists the stations of an interface, at most limit.
-func (w *Wifi) Stations(index, limit int) (list []WifiStation, err error) {
+func (w *Wifi) Stations(index, limit int) (list []*WifiStation, err error) {
 	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, netlink.Dump, ifindex(index))
 	for i := 0; err == nil && i < len(answers) && len(list) < limit; i++ {
-		var s WifiStation
+		var s *WifiStation
 		if s, err = parseStation(answers[i]); err == nil {
 			list = append(list, s)
 		}
@@ -179,13 +179,13 @@ func (w *Wifi) Stations(index, limit int) (list []WifiStation, err error) {
 }
 
 // Station asks for one station; unix.ENOENT if it is not there.
-func (w *Wifi) Station(index int, mac [6]byte) (s WifiStation, err error) {
+func (w *Wifi) Station(index int, mac [6]byte) (s *WifiStation, err error) {
 	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, 0, putAttr(ifindex(index), unix.NL80211_ATTR_MAC, mac[:]))
 	if err == nil && len(answers) != 1 {
 		err = errReply
 	}
 	if err != nil {
-		return s, explainWifi("ask for a station", err)
+		return nil, explainWifi("ask for a station", err)
 	}
 	return parseStation(answers[0])
 }
@@ -235,29 +235,30 @@ func (w *Wifi) tell(what string, cmd uint8, args []byte) error {
 // explainWifi says what was tried, and what helps against the error if we know
 // it.
 func explainWifi(what string, err error) error {
-	hint := ""
-	switch {
-	case errors.Is(err, unix.ERFKILL):
-		hint = ": the radio is switched off; switch it on with a switch at the device, or with: rfkill unblock wifi"
-	case errors.Is(err, unix.EBUSY):
-		hint = ": the radio is busy with another interface that it cannot be shared with"
-	case errors.Is(err, unix.ENODEV):
-		hint = ": the radio or the interface is gone"
-	case errors.Is(err, unix.EOPNOTSUPP):
-		hint = ": the driver cannot do that"
-	case errors.Is(err, unix.ENOTUNIQ):
-		hint = ": another interface has its address"
-	case errors.Is(err, unix.EALREADY):
-		hint = ": it is in a network already"
-	case errors.Is(err, unix.ENFILE), errors.Is(err, unix.EEXIST):
-		hint = ": an interface of that name is there already"
-	case errors.Is(err, unix.EINVAL):
-		hint = ": the driver or the regulatory domain does not allow this channel or width"
-	default:
-		return explain(what, err)
+	for _, h := range wifiHints {
+		if errors.Is(err, h.err) {
+			return fmt.Errorf("%s: %w: %s", what, err, h.text)
+		}
 	}
-	return fmt.Errorf("%s: %w%s", what, err, hint)
+	return explain(what, err)
 }
+
+var wifiHints = [...]struct {
+	err  unix.Errno
+	text string
+}{
+	{unix.ERFKILL, "the radio is switched off; switch it on with a switch at the device, or with: rfkill unblock wifi"},
+	{unix.EBUSY, "the radio is busy with another interface that it cannot be shared with"},
+	{unix.ENODEV, "the radio or the interface is gone"},
+	{unix.EOPNOTSUPP, "the driver cannot do that"},
+	{unix.ENOTUNIQ, "another interface has its address"},
+	{unix.EALREADY, "it is in a network already"},
+	{unix.ENFILE, nameTaken},
+	{unix.EEXIST, nameTaken},
+	{unix.EINVAL, "the driver or the regulatory domain does not allow this channel or width"},
+}
+
+const nameTaken = "an interface of that name is there already"
 
 // SetUp brings a device up or down.
 func SetUp(name string, up bool) error {

@@ -18,7 +18,7 @@ const (
 
 // phyList puts together the radios, of which each answer tells a part.
 // Source: net/wireless/nl80211.c, nl80211_send_wiphy.
-type phyList []Phy
+type phyList []*Phy
 
 func (l *phyList) add(b []byte) error {
 	index := -1
@@ -31,15 +31,15 @@ func (l *phyList) add(b []byte) error {
 	if err != nil || index < 0 {
 		return err
 	}
-	i := slices.IndexFunc(*l, func(p Phy) bool { return p.Index == index })
+	i := slices.IndexFunc(*l, func(p *Phy) bool { return p.Index == index })
 	if i < 0 {
 		if len(*l) == maxPhys {
 			return nil
 		}
 		i = len(*l)
-		*l = append(*l, Phy{Index: index})
+		*l = append(*l, &Phy{Index: index})
 	}
-	p := &(*l)[i]
+	p := (*l)[i]
 	return attrs(b, func(typ uint16, v attr) (err error) {
 		switch typ {
 		case unix.NL80211_ATTR_WIPHY_NAME:
@@ -69,15 +69,15 @@ func typeSet(b []byte) (s IfTypes, err error) {
 }
 
 func (p *Phy) addBand(id uint16, v attr) error {
-	i := slices.IndexFunc(p.Bands, func(b Band) bool { return b.ID == int(id) })
+	i := slices.IndexFunc(p.Bands, func(b *Band) bool { return b.ID == int(id) })
 	if i < 0 {
 		if len(p.Bands) == maxBands {
 			return nil
 		}
 		i = len(p.Bands)
-		p.Bands = append(p.Bands, Band{ID: int(id)})
+		p.Bands = append(p.Bands, &Band{ID: int(id)})
 	}
-	b := &p.Bands[i]
+	b := p.Bands[i]
 	return attrs(v, func(typ uint16, v attr) error {
 		switch typ {
 		case unix.NL80211_BAND_ATTR_HT_CAPA:
@@ -156,8 +156,9 @@ var chanWidths = [...]int{20, 20, 40, 80, 80, 160, 5, 10, 1, 2, 4, 8, 16, 320}
 
 // parseWifiIface reads an interface. One without a network device, which is
 // a P2P device, has no name.
-func parseWifiIface(b []byte) (w WifiIface, err error) {
-	err = attrs(b, func(typ uint16, v attr) error {
+func parseWifiIface(b []byte) (*WifiIface, error) {
+	w := new(WifiIface)
+	err := attrs(b, func(typ uint16, v attr) error {
 		switch typ {
 		case unix.NL80211_ATTR_IFNAME:
 			w.Name = v.text()
@@ -184,8 +185,9 @@ func parseWifiIface(b []byte) (w WifiIface, err error) {
 }
 
 // parseStation reads a station. Source: enum nl80211_sta_info.
-func parseStation(b []byte) (s WifiStation, err error) {
-	err = attrs(b, func(typ uint16, v attr) error {
+func parseStation(b []byte) (*WifiStation, error) {
+	s := new(WifiStation)
+	err := attrs(b, func(typ uint16, v attr) error {
 		switch typ {
 		case unix.NL80211_ATTR_MAC:
 			s.MAC = v.mac()
