@@ -458,3 +458,54 @@ func TestKeyOfCjdrouteConf(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// On a full flash nothing is changed, nothing is left behind, and the error
+// says why.
+func TestFullFlash(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can mount a small file system")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("meshagent-test", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, 0) })
+	path := filepath.Join(dir, "conf")
+	old := "config udp 'wan'\n\toption bind '0.0.0.0:1'\n"
+	writeFile(t, path, old)
+	filler := filepath.Join(dir, "filler")
+	f, err := os.Create(filler)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if f.Close(); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	s := Open(path)
+	p := Peer{Enabled: true, Address: "192.0.2.1:5", Password: "x"}
+	if p.PublicKey, err = cjdns.ParseKey(keyC); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AddPeer(p); !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "not stored") {
+		t.Errorf("%v", err)
+	}
+	if err := s.Replace(old, old+"# longer\n"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	if got := readAll(t, path); got != old {
+		t.Errorf("%q", got)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AddPeer(p); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}

@@ -309,7 +309,7 @@ func (l *links) openEth(s *socket, devs kernel.Links) error {
 	case !ok:
 		return fmt.Errorf("device %s does not exist", s.eth.Device)
 	case devs.IsOwn(s.eth.Device, l.d.ownDevices()...):
-		return fmt.Errorf("device %s is our own TUN or mesh device, or a bridge or VLAN that contains it: it cannot be a link", s.eth.Device)
+		return fmt.Errorf("device %s is our own TUN or mesh device, or a bridge or VLAN that contains it: it cannot be a link; take that out of it, or switch this section off", s.eth.Device)
 	case !dev.Ethernet:
 		return fmt.Errorf("device %s is not an Ethernet device", s.eth.Device)
 	case !dev.Up:
