@@ -247,6 +247,15 @@ func TestConfigPending(t *testing.T) {
 	p.wait("document.querySelector('#meshagent-pending').textContent == ''")
 	p.sound()
 
+	bus.Replies["meshagent.config.diff"] = map[string]any{"changes": []any{}, "warnings": []any{}, "confirmSeconds": 42}
+	bus.Replies["meshagent.config.confirm"] = map[string]any{}
+	p = open(t, h, configPage, phone)
+	p.waitText("#meshagent-pending", "taken back in 42 s")
+	bus.Replies["meshagent.config.diff"] = map[string]any{"changes": []any{}, "warnings": []any{}}
+	p.click("#meshagent-pending button", "Confirm")
+	p.wait("document.querySelector('#meshagent-pending').textContent == ''")
+	p.sound()
+
 	bus.Codes["meshagent.config.diff"], bus.Replies["error.meshagent.config.diff"] = 12, map[string]any{"error": map[string]any{"code": "bad_config", "text": "meshagent:2: option 'bind': expected ip:port"}}
 	p = open(t, h, configPage, phone)
 	p.waitText("#meshagent-pending", "option 'bind': expected ip:port")

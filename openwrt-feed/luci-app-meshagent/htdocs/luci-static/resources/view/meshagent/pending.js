@@ -32,6 +32,14 @@ return baseclass.extend({
 		if (!report)
 			return out;
 
+		if (report.confirmSeconds)
+			out.push(box('warning', [ E('h4', [ _('This configuration is on trial. It is taken back in %d s unless it is confirmed.').format(report.confirmSeconds) ]),
+				agent.canWrite() ? E('p', [ agent.button('cbi-button-apply', _('Confirm'), function() {
+					return agent.calls.configConfirm().then(null, agent.complain.bind(agent)).then(done);
+				}), ' ', agent.button('cbi-button-reset', _('Take back'), function() {
+					return agent.calls.configRevert().then(null, agent.complain.bind(agent)).then(done);
+				}) ]) : '' ]));
+
 		var changes = L.toArray(report.changes), later = changes.filter(function(c) { return c.restart; }), now = changes.filter(function(c) { return !c.restart; });
 		var button = function(text, call) {
 			return agent.canWrite() ? E('p', [ agent.button('cbi-button-apply', text, function() {

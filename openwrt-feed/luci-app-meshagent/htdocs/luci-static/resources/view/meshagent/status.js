@@ -6,6 +6,7 @@
 'require ui';
 'require view.meshagent.addpeer as addpeer';
 'require view.meshagent.agent as agent';
+'require view.meshagent.community as community';
 'require view.meshagent.rows as rows';
 'require view.meshagent.service as service';
 'require view.meshagent.staged as staged';
@@ -45,6 +46,9 @@ function trustOf() {
 	};
 }
 
+/* How many members are shown; a community may have thousands. */
+var MEMBERS = 100;
+
 function section(title, children) {
 	return E('div', { 'class': 'cbi-section' }, [ E('h3', [ title ]) ].concat(children));
 }
@@ -66,9 +70,9 @@ return view.extend({
 		return Promise.all([
 			s(calls.status()), s(agent.all(calls.peers, 'peers')), s(agent.all(calls.sessions, 'sessions')),
 			s(agent.all(calls.interfaces, 'rows')), s(agent.all(calls.neighbours, 'rows')), s(agent.all(calls.originators, 'rows')),
-			s(agent.all(calls.gateways, 'rows')), s(calls.networks()), s(calls.community())
+			s(agent.all(calls.gateways, 'rows')), s(calls.networks()), s(calls.community(0, MEMBERS)), s(agent.all(calls.invites, 'invites'))
 		]).then(function(r) {
-			d = { status: r[0], peers: r[1], sessions: r[2], interfaces: r[3], neighbours: r[4], originators: r[5], gateways: r[6], networks: r[7], community: r[8].value || {} };
+			d = { status: r[0], peers: r[1], sessions: r[2], interfaces: r[3], neighbours: r[4], originators: r[5], gateways: r[6], networks: r[7], community: r[8].value || {}, communityError: r[8].error, invites: r[9] };
 
 			/* asking the start script is dear, and of use only then */
 			return Promise.all([ d.interfaces.value ? wifiOf(d.interfaces.value.rows) : {}, d.status.error ? service.state() : {} ]);
@@ -91,6 +95,9 @@ return view.extend({
 			originators: agent.table('meshagent-originators', [ _('Node'), _('Identity'), _('By way of'), _('Interface'), _('Quality'), _('Last heard'), _('Note'), ' ' ]),
 			gateways: agent.table('meshagent-gateways', [ _('Node'), _('State'), _('Announces, down / up'), _('Quality'), _('By way of'), _('Interface'), _('Note') ]),
 			links: agent.table('meshagent-links', [ _('Link'), _('Kind'), _('On'), _('State'), _('Beacon'), _('Packets in / out'), _('Note') ]),
+			members: agent.table('meshagent-members', [ _('Node'), _('State'), _('Since'), _('Until'), _('Signed by'), _('Note'), ' ' ]),
+			invites: agent.table('meshagent-invites', [ _('Invite'), _('As'), _('Used'), _('Made'), _('Until'), _('State'), _('Note'), ' ' ]),
+			inviteButton: E('div', { 'class': 'cbi-section-create', 'id': 'meshagent-invite' }),
 			peers: agent.table('meshagent-peers', [ _('Peer'), _('State'), _('Via'), _('kbit/s in / out'), _('Loss'), _('Round trip'), _('Last heard'), _('Note'), ' ' ]),
 			sessions: agent.table('meshagent-sessions', [ _('Address'), _('State'), _('Path'), _('Round trip'), _('Last heard'), _('Note'), ' ' ])
 		};
@@ -103,6 +110,7 @@ return view.extend({
 			pane('overview', _('Overview'), [ section(_('Node'), [ n.node ]), section(_('Radios'), [ n.radios.render() ]), section(_('Uplink'), [ n.uplink ]), section(_('Trust'), [ n.trust ]) ]),
 			pane('mesh', _('Mesh'), [ section(_('Neighbours'), [ n.neighbours.render() ]), section(_('Nodes of the mesh'), [ n.originators.render() ]), section(_('Gateways'), [ n.gateways.render() ]) ]),
 			pane('peers', _('Peers'), [ section(_('Peers'), [ n.peers.render(), this.addButton() ]), section(_('Links'), [ n.links.render() ]) ]),
+			pane('community', _('Community'), [ section(_('Invites'), [ n.invites.render(), n.inviteButton ]), section(_('Members'), [ n.members.render() ]) ]),
 			pane('paths', _('Paths'), [ section(_('Ping and trace'), tools.form()), section(_('Sessions'), [ n.sessions.render() ]) ])
 		]);
 
@@ -161,9 +169,27 @@ return view.extend({
 		mesh(n.neighbours, d.neighbours, function(l) { return rows.neighbours(l, d.wifi); }, _('No node is heard. The note of each radio says more.'));
 		mesh(n.originators, d.originators, function(l) { return rows.originators(l, L.bind(tools.nodeActions, tools)); }, _('No other node is known yet.'));
 		mesh(n.gateways, d.gateways, function(l) { return rows.gateways(l, info && info.gw_mode); }, _('No node announces a way to the internet.'));
+		this.updateCommunity(d, gone);
 		fill(n.links, { value: s, error: d.status.error }, 'links', rows.links, _('No link is configured, so no peer can be met: add one in Configuration.'));
 		fill(n.peers, d.peers.value ? d.peers : { value: s, error: d.peers.error }, 'peers', L.bind(function(l) { return rows.peers(l, L.bind(this.peerActions, this)); }, this), _('No peers. Add one, or let beacons find them.'));
 		fill(n.sessions, d.sessions.value ? d.sessions : { value: s, error: d.sessions.error }, 'sessions', function(l) { return rows.sessions(l, L.bind(tools.sessionActions, tools)); }, _('No sessions. They are made when a program sends to an address in fc00::/8.'));
+	},
+
+	updateCommunity: function(d, gone) {
+		var n = this.nodes, c = d.community, again = L.bind(this.refresh, this), total = L.toArray(c.members).length;
+		var why = gone || (d.communityError ? agent.explain(d.communityError) : community.empty(c));
+		var members = community.members(c, again), may = community.isAdmin(c);
+
+		if (c.total > total)
+			members.push([ _('and %d more').format(c.total - total), '', '', '', '', '', '' ]);
+
+		agent.fill(n.members, members, why);
+		agent.fill(n.invites, community.invites(L.toArray(d.invites.value && d.invites.value.invites), c, again), gone || (c['in'] ? _('No invites.') : why));
+
+		if (this.mayInvite !== may)
+			dom.content(n.inviteButton, may ? [ agent.button('cbi-button-add', _('Invite…'), function() { return community.invite(again); }) ] : []);
+
+		this.mayInvite = may;
 	},
 
 	/* updateBanner leaves the banner alone, with its buttons and the lines of
