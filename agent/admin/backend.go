@@ -33,12 +33,10 @@ type Backend interface {
 	Reload(ctx context.Context) (ReloadReport, error)
 	// ConfigDiff reads the configuration again and changes nothing.
 	ConfigDiff(ctx context.Context) (ReloadReport, error)
-	// ConfigApply is Reload; with confirm, the configuration before is back,
-	// in the file too, if ConfigConfirm is not called in that time.
-	ConfigApply(ctx context.Context, confirm time.Duration) (ReloadReport, error)
-	// ConfigConfirm ends the countdown, ConfigRevert does not wait for it.
-	ConfigConfirm(ctx context.Context) error
-	ConfigRevert(ctx context.Context) (ReloadReport, error)
+	// ConfigTrial applies the configuration as Reload does; if confirm is not
+	// 0, the one before is back, in the file too, unless it is confirmed in
+	// that time. The other verbs confirm, or do not wait.
+	ConfigTrial(ctx context.Context, verb TrialVerb, confirm time.Duration) (ReloadReport, error)
 	// ConfigStore gives the text that waits for somebody with the right to
 	// write it, and takes what became of it.
 	ConfigStore(ctx context.Context, done bool, refused string) (ConfigWish, error)
@@ -112,6 +110,16 @@ type ReloadReport struct {
 	// back, unless it is confirmed; 0 if it stays.
 	ConfirmSeconds int `json:"confirmSeconds,omitempty"`
 }
+
+// TrialVerb is what is to be done with a configuration on trial.
+type TrialVerb uint8
+
+// The verbs.
+const (
+	TrialApply TrialVerb = iota
+	TrialConfirm
+	TrialRevert
+)
 
 // ConfigWish is a configuration that the agent may not write by itself.
 type ConfigWish struct {

@@ -20,13 +20,14 @@ func addConfigMethods(r *Registry, b Backend) {
 	}
 	add("config.diff", "what a reload would change", func(ctx context.Context, _ Args) (any, error) { return b.ConfigDiff(ctx) })
 	add("config.apply", "reload; with a countdown, take it back unless it is confirmed", func(ctx context.Context, a Args) (any, error) {
-		return b.ConfigApply(ctx, time.Duration(a.Int("confirm"))*time.Second)
+		return b.ConfigTrial(ctx, TrialApply, time.Duration(a.Int("confirm"))*time.Second)
 	}, Arg{Name: "confirm", Type: Int, Max: maxConfirm, Help: "seconds of the countdown; 0 for none"})
 	add("config.confirm", "keep the configuration that was applied with a countdown", func(ctx context.Context, _ Args) (any, error) {
-		return struct{}{}, b.ConfigConfirm(ctx)
+		_, err := b.ConfigTrial(ctx, TrialConfirm, 0)
+		return struct{}{}, err
 	})
 	add("config.revert", "take back the configuration that was applied with a countdown", func(ctx context.Context, _ Args) (any, error) {
-		return b.ConfigRevert(ctx)
+		return b.ConfigTrial(ctx, TrialRevert, 0)
 	})
 	add("config.store", "what root is to write into the configuration, for: meshagent config store", func(ctx context.Context, a Args) (any, error) {
 		return b.ConfigStore(ctx, a.Bool("done"), a.String("refused"))

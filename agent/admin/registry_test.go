@@ -72,12 +72,8 @@ func (f *fakeBackend) Reload(context.Context) (ReloadReport, error) {
 	return ReloadReport{Changes: []config.Change{}, Warnings: []string{}}, f.err
 }
 
-func (f *fakeBackend) ConfigApply(_ context.Context, confirm time.Duration) (ReloadReport, error) {
+func (f *fakeBackend) ConfigTrial(_ context.Context, _ TrialVerb, confirm time.Duration) (ReloadReport, error) {
 	return ReloadReport{Changes: []config.Change{}, Warnings: []string{}, ConfirmSeconds: int(confirm / time.Second)}, f.err
-}
-func (f *fakeBackend) ConfigConfirm(context.Context) error { return f.err }
-func (f *fakeBackend) ConfigRevert(context.Context) (ReloadReport, error) {
-	return ReloadReport{}, f.err
 }
 func (f *fakeBackend) ConfigStore(_ context.Context, done bool, refused string) (ConfigWish, error) {
 	if done || refused != "" {

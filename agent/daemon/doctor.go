@@ -182,19 +182,20 @@ func checkPeers(p *patient) {
 			p.fail("peer "+q.Name, strings.ToLower(q.State)+" "+q.LastProblem, "address, key, password, firewalls; meshagent doctor on the other side")
 		}
 	}
-	for _, kind := range sortedKeys(p.problems) {
+	for _, kind := range p.kinds() {
 		if strings.HasPrefix(kind, "peer ") {
 			p.problem(kind, "peer", "correct its section")
 		}
 	}
-	refused := ""
-	for _, reason := range sortedKeys(p.status.Drops) {
+	var refused []string
+	for reason, n := range p.status.Drops {
 		if strings.HasPrefix(reason, "auth.") || reason == "handshake-rate" || reason == "table-full" {
-			refused += fmt.Sprintf(", %s %d", reason, p.status.Drops[reason])
+			refused = append(refused, fmt.Sprintf("%s %d", reason, n))
 		}
 	}
-	if refused != "" {
-		p.warn("handshakes", "refused since the start"+refused, "meshagent events; key and password of who calls")
+	if refused != nil {
+		sort.Strings(refused)
+		p.warn("handshakes", "refused since the start: "+strings.Join(refused, ", "), "meshagent events; key and password of who calls")
 	}
 	if up == 0 {
 		p.fail("peers", "none is established", "meshagent peer add, meshagent join, or beacons")
@@ -203,14 +204,13 @@ func checkPeers(p *patient) {
 	}
 }
 
-// sortedKeys lists the keys of m in order.
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// kinds lists the problems that are left, in order.
+func (p *patient) kinds() (kinds []string) {
+	for k := range p.problems {
+		kinds = append(kinds, k)
 	}
-	sort.Strings(keys)
-	return keys
+	sort.Strings(kinds)
+	return kinds
 }
 
 func checkMesh(p *patient) {
@@ -269,7 +269,7 @@ func checkBus(p *patient) {
 
 // checkRest reports what the agent calls a problem and no other check has.
 func checkRest(p *patient) {
-	for _, kind := range sortedKeys(p.problems) {
+	for _, kind := range p.kinds() {
 		fix := "meshagent status; logread -e meshagent"
 		switch kind {
 		case "same-key":

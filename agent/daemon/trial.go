@@ -102,18 +102,26 @@ func (t *trial) left() time.Duration {
 	return max(time.Second, t.until-sinceBoot())
 }
 
-var errNoTrial = &admin.Error{Code: admin.CodeNotFound, Text: "no configuration waits to be confirmed"}
-
-// ConfigApply implements admin.Backend.
-func (d *Daemon) ConfigApply(ctx context.Context, confirm time.Duration) (r admin.ReloadReport, err error) {
-	err = d.supervised(ctx, func(ctx context.Context) error {
-		var err error
-		if confirm > 0 {
-			if err = d.beginTrial(confirm); err != nil {
-				return err
+// ConfigTrial implements admin.Backend.
+func (d *Daemon) ConfigTrial(ctx context.Context, verb admin.TrialVerb, confirm time.Duration) (r admin.ReloadReport, err error) {
+	err = d.supervised(ctx, func(ctx context.Context) (err error) {
+		switch {
+		case verb == admin.TrialApply:
+			if confirm > 0 {
+				err = d.beginTrial(confirm)
 			}
+			if err == nil {
+				r, err = d.reload(ctx)
+			}
+		case d.trial.left() == 0:
+			err = &admin.Error{Code: admin.CodeNotFound, Text: "no configuration waits to be confirmed"}
+		case verb == admin.TrialConfirm:
+			d.endTrial()
+			d.log.Info("configuration confirmed")
+			d.emit("config.confirmed", struct{}{})
+		default:
+			r, err = d.revert(ctx)
 		}
-		r, err = d.reload(ctx)
 		return err
 	})
 	return r, err
@@ -141,32 +149,6 @@ func (d *Daemon) beginTrial(confirm time.Duration) error {
 	}
 	d.trial = t
 	return nil
-}
-
-// ConfigConfirm implements admin.Backend.
-func (d *Daemon) ConfigConfirm(ctx context.Context) error {
-	return d.supervised(ctx, func(context.Context) error {
-		if d.trial.left() == 0 {
-			return errNoTrial
-		}
-		d.endTrial()
-		d.log.Info("configuration confirmed")
-		d.emit("config.confirmed", struct{}{})
-		return nil
-	})
-}
-
-// ConfigRevert implements admin.Backend.
-func (d *Daemon) ConfigRevert(ctx context.Context) (r admin.ReloadReport, err error) {
-	err = d.supervised(ctx, func(ctx context.Context) error {
-		if d.trial.left() == 0 {
-			return errNoTrial
-		}
-		var err error
-		r, err = d.revert(ctx)
-		return err
-	})
-	return r, err
 }
 
 // endTrial forgets the trial and its file.

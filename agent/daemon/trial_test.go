@@ -42,7 +42,7 @@ func (a *agent) try(t *testing.T, confirm time.Duration) string {
 	t.Helper()
 	former := a.text(t)
 	a.write(t, guest+second)
-	r, err := a.ConfigApply(t.Context(), confirm)
+	r, err := a.ConfigTrial(t.Context(), admin.TrialApply, confirm)
 	if err != nil || len(r.Changes) != 1 || r.ConfirmSeconds == 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -60,12 +60,13 @@ func (a *agent) happened(name string) bool {
 
 func TestTrialConfirmed(t *testing.T) {
 	a := start(t, guest)
-	for what, err := range map[string]error{"confirm": a.ConfigConfirm(t.Context()), "revert": func() error { _, err := a.ConfigRevert(t.Context()); return err }()} {
-		if !errors.Is(err, errNoTrial) {
-			t.Errorf("%s without a trial: %v", what, err)
+	for _, verb := range []admin.TrialVerb{admin.TrialConfirm, admin.TrialRevert} {
+		var e *admin.Error
+		if _, err := a.ConfigTrial(t.Context(), verb, 0); !errors.As(err, &e) || e.Code != admin.CodeNotFound {
+			t.Errorf("%d without a trial: %v", verb, err)
 		}
 	}
-	if _, err := a.ConfigApply(t.Context(), time.Hour); err != nil || a.beside("key.former") != "" {
+	if _, err := a.ConfigTrial(t.Context(), admin.TrialApply, time.Hour); err != nil || a.beside("key.former") != "" {
 		t.Errorf("a trial of nothing: %v", err)
 	}
 	former := a.try(t, time.Hour)
@@ -75,10 +76,10 @@ func TestTrialConfirmed(t *testing.T) {
 	if d, err := a.ConfigDiff(t.Context()); err != nil || d.ConfirmSeconds < 3500 || len(d.Changes) != 0 {
 		t.Errorf("%+v, %v", d, err)
 	}
-	if _, err := a.ConfigApply(t.Context(), time.Minute); err == nil {
+	if _, err := a.ConfigTrial(t.Context(), admin.TrialApply, time.Minute); err == nil {
 		t.Error("two trials at once")
 	}
-	if err := a.ConfigConfirm(t.Context()); err != nil {
+	if _, err := a.ConfigTrial(t.Context(), admin.TrialConfirm, 0); err != nil {
 		t.Error(err)
 	}
 	if a.beside("key.former") != "" || a.text(t) == former || !a.happened("config.confirmed") {
@@ -108,7 +109,7 @@ func TestTrialRunsOut(t *testing.T) {
 func TestTrialReverted(t *testing.T) {
 	a := start(t, guest)
 	former := a.try(t, time.Hour)
-	r, err := a.ConfigRevert(t.Context())
+	r, err := a.ConfigTrial(t.Context(), admin.TrialRevert, 0)
 	if err != nil || len(r.Changes) != 1 || r.Changes[0].Action != config.Removed {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -161,11 +162,11 @@ func TestTrialSurvivesRestart(t *testing.T) {
 func TestTrialRefused(t *testing.T) {
 	a := start(t, guest)
 	a.write(t, guest, "\toption enabled '0'\n")
-	if _, err := a.ConfigApply(t.Context(), time.Minute); err == nil || !strings.Contains(err.Error(), "enabled is 0") {
+	if _, err := a.ConfigTrial(t.Context(), admin.TrialApply, time.Minute); err == nil || !strings.Contains(err.Error(), "enabled is 0") {
 		t.Error(err)
 	}
 	a.write(t, "broken\n")
-	if _, err := a.ConfigApply(t.Context(), time.Minute); err == nil || a.beside("key.former") != "" {
+	if _, err := a.ConfigTrial(t.Context(), admin.TrialApply, time.Minute); err == nil || a.beside("key.former") != "" {
 		t.Error(err)
 	}
 }

@@ -88,22 +88,19 @@ func (a *agent) Reload(context.Context) (admin.ReloadReport, error) {
 
 func (a *agent) ConfigDiff(ctx context.Context) (admin.ReloadReport, error) { return a.Reload(ctx) }
 
-func (a *agent) ConfigApply(ctx context.Context, confirm time.Duration) (admin.ReloadReport, error) {
+func (a *agent) ConfigTrial(ctx context.Context, verb admin.TrialVerb, confirm time.Duration) (admin.ReloadReport, error) {
 	r, err := a.Reload(ctx)
-	a.trial = int(confirm / time.Second)
-	r.ConfirmSeconds = a.trial
+	switch {
+	case verb == admin.TrialApply:
+		a.trial = int(confirm / time.Second)
+		r.ConfirmSeconds = a.trial
+	case verb == admin.TrialConfirm && a.trial == 0:
+		err = &admin.Error{Code: admin.CodeNotFound, Text: "nothing to confirm"}
+	default:
+		a.trial = 0
+	}
 	return r, err
 }
-
-func (a *agent) ConfigConfirm(context.Context) error {
-	if a.trial == 0 {
-		return &admin.Error{Code: admin.CodeNotFound, Text: "nothing to confirm"}
-	}
-	a.trial = 0
-	return nil
-}
-
-func (a *agent) ConfigRevert(ctx context.Context) (admin.ReloadReport, error) { return a.Reload(ctx) }
 
 func (a *agent) ConfigStore(_ context.Context, done bool, refused string) (admin.ConfigWish, error) {
 	if done || refused != "" {
