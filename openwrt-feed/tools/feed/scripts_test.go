@@ -82,6 +82,23 @@ func TestInstallAndRemove(t *testing.T) {
 			t.Errorf("triggers %q", got)
 		}
 
+		// All that is there because of the package. The tool's own lists are left
+		// out; uci-defaults has run and is gone.
+		var there []string
+		for path, what := range r.snapshot() {
+			if before[path] != what && !strings.HasPrefix(path, r.tool.info) && !strings.HasPrefix(path, "/lib/apk/packages/") && !strings.HasPrefix(path, "/usr/lib/opkg/") {
+				there = append(there, path)
+			}
+		}
+		slices.Sort(there)
+		if want := []string{
+			"/etc/capabilities/meshagent.json", "/etc/config/firewall", "/etc/config/meshagent", "/etc/group", "/etc/init.d/meshagent",
+			"/etc/meshagent/.set-up", "/etc/meshagent/key", "/etc/passwd", "/etc/rc.d/S90meshagent", "/lib/upgrade/keep.d/meshagent",
+			"/usr/bin/meshagent", "/usr/libexec/meshagent-setup", "/usr/share/acl.d/meshagent.json", "/usr/share/rpcd/acl.d/meshagent.json",
+		}; !slices.Equal(there, want) {
+			t.Errorf("installed or changed: %v; expected %v", there, want)
+		}
+
 		r.remove(false)
 		if e := r.events("end 0.1.0"); !strings.Contains(e, "stop meshagent") {
 			t.Error(e)
