@@ -37,6 +37,7 @@ type memory struct {
 	dirty    bool
 	recalled map[string]bool // links whose peers the node has been told
 	saved    time.Time
+	saves    int
 	failed   bool
 }
 
@@ -127,16 +128,21 @@ func (m *memory) forget(link string, key cjdns.Key) {
 	m.dirty = m.dirty || len(m.list) != n
 }
 
-// savePause is the least time between two writings: a peer that comes and
-// goes must not wear out the flash.
-const savePause = 30 * time.Second
+// savePause is the least time between two writings, after the first ones: at
+// the start peers come one after the other, and one that comes and goes must
+// not wear out the flash.
+const (
+	savePause  = 30 * time.Second
+	quickSaves = 8
+)
 
 // save writes the file if the list has changed; now without waiting.
 func (m *memory) save(d *Daemon, now bool) {
-	if !m.dirty || m.failed || !now && time.Since(m.saved) < savePause {
+	if !m.dirty || m.failed || !now && m.saves >= quickSaves && time.Since(m.saved) < savePause {
 		return
 	}
 	m.dirty, m.saved = false, time.Now()
+	m.saves++
 	var b bytes.Buffer
 	for _, r := range m.list {
 		addr := noAddr

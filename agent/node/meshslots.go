@@ -12,6 +12,7 @@ const (
 	MaxMeshPeers  = 128
 	maxMeshSlots  = 192                // peerings and resting slots together
 	firstMeshSlot = switchcore.Port(8) // the first whose director has 7 bits
+	meshSpread    = 25                 // so many have
 	slotRest      = meshIdle           // others may hold labels through it for so long
 )
 

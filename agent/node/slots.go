@@ -42,7 +42,7 @@ func (n *Node) newSlot(now mono.Time, p *Peer) (switchcore.Port, bool) {
 	}
 	if n.onMesh(p) {
 		n.wakeSlots(now)
-		return n.ports.Free(firstMeshSlot)
+		return n.newMeshSlot(p.key)
 	}
 	if i := slices.IndexFunc(n.kept, func(k keptSlot) bool { return k.key == p.key }); i >= 0 {
 		port := n.kept[i].port
@@ -50,4 +50,15 @@ func (n *Node) newSlot(now mono.Time, p *Peer) (switchcore.Port, bool) {
 		return port, true
 	}
 	return n.ports.Free(0)
+}
+
+// newMeshSlot returns the slot for a peering over the mesh. These come and go
+// and are not remembered; which of the shorter ones it gets is a matter of its
+// key, so that it mostly is the same after a restart as well.
+func (n *Node) newMeshSlot(key cjdns.Key) (switchcore.Port, bool) {
+	first := firstMeshSlot + switchcore.Port(key[0])%meshSpread
+	if port, ok := n.ports.Free(first); ok && port < firstMeshSlot+meshSpread {
+		return port, true
+	}
+	return n.ports.Free(firstMeshSlot)
 }

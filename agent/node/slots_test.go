@@ -75,3 +75,30 @@ func TestKeptSlotsEnd(t *testing.T) {
 		t.Errorf("slot %d, want 0", got)
 	}
 }
+
+// The slot of a peering over the mesh is a matter of its key, as long as it is
+// free; all of them can be used.
+func TestMeshSlotByKey(t *testing.T) {
+	n := newWorld(t, 132).host("a", 0).node
+	seen := map[switchcore.Port]bool{}
+	for i := range byte(meshSpread) {
+		port, ok := n.newMeshSlot(cjdns.Key{i})
+		if want := firstMeshSlot + switchcore.Port(i); !ok || port != want {
+			t.Errorf("key %d: slot %d, %v; want %d", i, port, ok, want)
+		}
+	}
+	for i := range switchcore.MaxPorts - int(firstMeshSlot) {
+		port, ok := n.newMeshSlot(cjdns.Key{20}) // all want the same
+		if !ok || port < firstMeshSlot || seen[port] {
+			t.Fatalf("the %dth: slot %d, %v", i, port, ok)
+		}
+		if i == 0 && port != firstMeshSlot+20 || i < meshSpread && port.Label().Len() != 7 {
+			t.Errorf("the %dth has slot %d", i, port)
+		}
+		seen[port] = true
+		n.ports.Set(port, switchcore.Up)
+	}
+	if port, ok := n.newMeshSlot(cjdns.Key{20}); ok {
+		t.Errorf("slot %d although none is free", port)
+	}
+}
