@@ -61,7 +61,7 @@ test: needs check unit check-packages netns ## everything that must pass before 
 	$(MAKE) --no-print-directory demo SPINE=1 ARGS=--check
 	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
-	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE)' $(NETNS)
+	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)' $(NETNS)
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64
 	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \

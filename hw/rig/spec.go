@@ -20,7 +20,7 @@ type Spec struct {
 	Mesh      *MeshSpec // ours only; nil: none
 
 	Closed   bool     // ours only: inbound closed
-	Snode    bool     // ours only: it is a supernode
+	Snode    bool     // it is a supernode; a stock node needs a route server beside it
 	NoTUN    bool     // ours only
 	TUN      []string // ours only; further options of the tun section: name, value, …
 	LogLevel string   // ours only; empty: the default
@@ -199,7 +199,10 @@ func (s Spec) cjdroute(h *Host) string {
 	if eth != nil {
 		interfaces["ETHInterface"] = eth
 	}
-	passwords := []any{}
+	passwords, snodes := []any{}, []any{}
+	if s.Snode {
+		snodes = append(snodes, h.ID.Key.String())
+	}
 	for _, p := range s.Passwords {
 		passwords = append(passwords, dict{"user": p.Login, "password": p.Password})
 	}
@@ -209,7 +212,7 @@ func (s Spec) cjdroute(h *Host) string {
 		"admin":               dict{"bind": stockAdmin, "password": "NONE"},
 		"interfaces":          interfaces,
 		"router": dict{
-			"supernodes": []any{},
+			"supernodes": snodes,
 			"interface":  dict{"type": "TUNInterface", "tunDevice": "mesh0"},
 			"ipTunnel":   dict{"allowedConnections": []any{}, "outgoingConnections": []any{}},
 		},

@@ -16,6 +16,8 @@
 // life on UDP, Ethernet and chains; fault_test.go loss, reordering, MTU and
 // replays; recover_test.go restarts, new addresses and lost interfaces;
 // hostile_test.go wrong passwords and floods; host_test.go what goes wrong on
-// the host itself; interop_test.go the real cjdroute; mesh_test.go and
-// meshhostile_test.go the mesh.
+// the host itself; interop_test.go the real cjdroute; topology_test.go stars,
+// circles and NAT, with stock nodes in interoptopology_test.go;
+// routeserver_test.go and query_test.go supernodes and what is asked of them;
+// mesh_test.go and meshhostile_test.go the mesh.
 package ring
