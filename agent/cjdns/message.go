@@ -42,11 +42,16 @@ type Message struct {
 	RecvTime  int64  // "recvTime", ms since 1970
 	Error     string // "error"
 	DND       bool   // "dnd": do not send me queries of the old pathfinder
+	// Back is "back", 8 bytes: by which label the sender of an answer sees
+	// the one whom it answers; 0 if it does not say. Only agents say it, and
+	// stock nodes skip it.
+	Back Label
 }
 
 // Keys of a message, in the order in which they are written.
 const (
 	keyAnn = iota
+	keyBack
 	keyDND
 	keyForm
 	keyError
@@ -65,7 +70,7 @@ const (
 )
 
 var messageKeyNames = [messageKeys]string{
-	"ann", "dnd", "ei", "error", "es", "n", "np", "p", "q", "recvTime", "sq", "src", "stateHash", "tar", "txid",
+	"ann", "back", "dnd", "ei", "error", "es", "n", "np", "p", "q", "recvTime", "sq", "src", "stateHash", "tar", "txid",
 }
 
 func messageKey(name []byte) int {
@@ -121,6 +126,11 @@ func ParseMessage(b []byte, m *Message) error {
 				return err
 			}
 			switch k {
+			case keyBack:
+				if len(s) != 8 {
+					return ErrMessage
+				}
+				m.Back = Label(binary.BigEndian.Uint64(s))
 			case keyNodes:
 				nodes = s
 			case keyNodeVersions:
@@ -213,6 +223,11 @@ func (m *Message) setNodes(n, np []byte) error {
 func (m *Message) Append(b []byte) []byte {
 	b = append(b, 'd')
 	b = appendField(b, keyAnn, m.Ann)
+	if m.Back != 0 {
+		b = AppendBencStr(b, messageKeyNames[keyBack])
+		b = appendBencLen(b, 8)
+		b = binary.BigEndian.AppendUint64(b, uint64(m.Back))
+	}
 	if m.DND {
 		b = appendNumber(b, keyDND, 1)
 	}

@@ -84,7 +84,7 @@ func TestMessageOfEachField(t *testing.T) {
 	full := Message{
 		Query: "gp", SubQuery: "gr", Version: 22, HasScheme: true, Scheme: SerializeScheme(V358), Form: 1,
 		TxID: []byte("01xyz"), Target: make([]byte, 16), Source: []byte("source"), Ann: []byte("ann"), StateHash: make([]byte, 64),
-		RecvTime: 1700000000000, Error: "none", DND: true,
+		RecvTime: 1700000000000, Error: "none", DND: true, Back: 0x153,
 		Nodes: []NodeRef{{Label: 0x13, Version: 20}, {Label: 0x15, Version: 70000}},
 	}
 	raw := full.Append(nil)
@@ -95,7 +95,7 @@ func TestMessageOfEachField(t *testing.T) {
 	if got := m.Append(nil); !bytes.Equal(got, raw) {
 		t.Errorf("%q written as %q", raw, got)
 	}
-	if m.Nodes[1] != full.Nodes[1] || m.Error != "none" || !m.DND || m.RecvTime != full.RecvTime || string(m.Source) != "source" {
+	if m.Nodes[1] != full.Nodes[1] || m.Error != "none" || !m.DND || m.Back != 0x153 || m.RecvTime != full.RecvTime || string(m.Source) != "source" {
 		t.Errorf("parsed to %+v", m)
 	}
 	// Keys come in ascending order.

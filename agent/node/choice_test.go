@@ -264,6 +264,7 @@ func TestMeasuringIsCheap(t *testing.T) {
 // supernode from each end of a link.
 func TestIdleIsQuiet(t *testing.T) {
 	w, a, z, _, _ := diamond(t, 351)
+	w.run(20 * time.Minute) // until upkeep is at rest
 	w.chat(a, z, 10*time.Second, 100*time.Millisecond, nil)
 	w.run(15 * time.Second)
 	frames := 0

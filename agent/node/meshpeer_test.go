@@ -363,6 +363,7 @@ func TestMeshSlots(t *testing.T) {
 		h.told(hub.meshNode())
 		others = append(others, h)
 	}
+	w.calm()
 	for _, h := range others {
 		h.tell(hub, "hello")
 	}

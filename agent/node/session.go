@@ -15,6 +15,7 @@ import (
 // Life of an end-to-end session. Stock cjdns drops it after 120 s of no use.
 const (
 	sessionIdle   = 120 * time.Second
+	askedIdle     = sessionIdle / 4         // how long one is idle already that no program began
 	sessionAnswer = 600 * time.Millisecond  // sent, nothing came back: ask
 	sessionRenew  = 1200 * time.Millisecond // still nothing: new handshake, search another path
 	sessionPause  = 2 * time.Second         // between handshakes, doubled while nothing answers
@@ -36,6 +37,10 @@ func (n *Node) newSession(now mono.Time, key cjdns.Key, ip cjdns.IP) *session.Se
 	}
 	return s
 }
+
+// unwanted notes that s began without a packet of a local program: its ways
+// need not be measured, and no other is searched if it does not answer.
+func unwanted(s *session.Session) { s.LastData = s.Created.Add(-askedIdle) }
 
 // innerHandshake takes a frame for our router that begins with a handshake
 // packet; back leads to its sender. It takes b.
@@ -68,6 +73,7 @@ func (n *Node) innerHandshake(now mono.Time, p *Peer, back cjdns.Label, b *pkt.B
 			out.Pool.Put(b)
 			return
 		}
+		unwanted(s)
 	}
 	ev, err := s.CA.Open(now, b)
 	if err != nil {
@@ -293,6 +299,7 @@ func (n *Node) sendQuery(now mono.Time, q pathfinder.Query, out *Out) {
 			return
 		}
 		s.Version = q.To.Version
+		unwanted(s)
 	}
 	if q.AnyWay && n.anyWay(now, s, &q) == 0 {
 		return // no way to it is known
@@ -348,7 +355,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 	case !s.CA.CanSend():
 		if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)
-			if s.LastData == s.Created && now.Sub(s.Created) > maxAnswers*sessionRepeat {
+			if s.LastData <= s.Created && now.Sub(s.Created) > maxAnswers*sessionRepeat {
 				return // nobody here wants it: a stranger's hello is not worth more
 			}
 			if silent > sessionRenew && now >= s.NextRenew {

@@ -166,6 +166,7 @@ func TestSwappingLinks(t *testing.T) {
 // limited.
 func TestSilentLinksAreNotFlooded(t *testing.T) {
 	w, c, a, b, d := doubleLink(t, 413)
+	w.calm()
 	w.chat(c, d, 3*time.Second, 50*time.Millisecond, nil)
 	frames := 0
 	w.drop = func(from, to *host, _ []byte) bool {

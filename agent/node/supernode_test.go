@@ -63,6 +63,7 @@ func (w *world) hear(a, b *host, limit time.Duration) time.Duration {
 // its links, is told ways, and reaches everybody.
 func TestSupernodeOfAChain(t *testing.T) {
 	w := chain(t, 900, 5)
+	w.calm() // nobody is known beyond the neighbours' neighbours
 	s := w.hosts[4]
 	s.super(true)
 	for _, h := range w.hosts {
@@ -212,6 +213,7 @@ func TestSupernodeWithFalseLabels(t *testing.T) {
 	}{{"the right one", 0x15, 100 * time.Millisecond}, {"an empty slot", 0x1b, time.Second}, {"back to where it came from", 0x13, time.Second}} {
 		t.Run(c.name, func(t *testing.T) {
 			w := chain(t, 904, 4)
+			w.calm()
 			s, far := w.hosts[1], w.hosts[3]
 			w.until(time.Second, "the last link is up", func() bool { return far.up(w.hosts[2]) })
 			// It tells no supernode itself.

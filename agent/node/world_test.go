@@ -236,6 +236,14 @@ func (w *world) run(d time.Duration) {
 	}
 }
 
+// calm lets the upkeep of the pathfinders take as few steps as at rest, for
+// tests that count frames or look at the traffic of others.
+func (w *world) calm() {
+	for _, h := range w.hosts {
+		h.node.finder.Served(w.now, true)
+	}
+}
+
 // worldStart is when the world began, in seconds since 1970.
 const worldStart = 1_700_000_000
 

@@ -11,9 +11,10 @@ import (
 
 // Bounds and intervals of the messages.
 const (
-	maxPending    = 128 // queries without an answer yet
-	maxListed     = 8   // nodes in one answer; cjdns lists as many
-	refreshTime   = 30 * time.Second
+	maxPending    = 128              // queries without an answer yet
+	maxListed     = 8                // nodes in one answer; cjdns lists as many
+	refreshTime   = 30 * time.Second // between questions for the links of a peer
+	refreshSlow   = 80 * time.Second // the same if it has said nothing new; less than a session lives
 	minQueryWait  = 400 * time.Millisecond
 	maxQueryWait  = 3 * time.Second
 	oldestVersion = 16 // the oldest protocol version we talk to
@@ -74,6 +75,7 @@ type Finder struct {
 	searches map[cjdns.IP]*search
 	pending  map[uint64]*pending
 	nextGC   mono.Time
+	upkeep   upkeep
 	// listed is told by which label a peer says that it sees us; nil: nobody
 	// wants to know.
 	listed func(now mono.Time, label, back cjdns.Label)
@@ -88,6 +90,7 @@ type Finder struct {
 type peer struct {
 	Node
 	silent  uint8 // questions for its links without an answer
+	known   bool  // the last answer has said nothing new
 	nextAsk mono.Time
 }
 
@@ -131,8 +134,8 @@ func (f *Finder) Searches() int { return len(f.searches) }
 // session with it, and repairs a session that it still has from an earlier
 // life of ours.
 func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
-	if f.nodes[n.IP] == nil && len(f.nodes) >= MaxNodes+len(f.peers) {
-		f.evict(now, true)
+	if f.nodes[n.IP] == nil && f.full() && !f.evict(now, true) {
+		f.evictAny()
 	}
 	e, _ := f.learn(now, n)
 	if e == nil {
@@ -154,6 +157,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 	})
 	f.peers = slices.Insert(f.peers, at, &peer{Node: n, nextAsk: now.Add(f.jitter(refreshTime))})
 	f.askPeers(now, n, 0, 0, out)
+	f.stir(now)
 	// Roads that were closed may be open again, and a search that had
 	// nobody left to ask has somebody now.
 	for _, e := range f.nodes {
@@ -196,20 +200,27 @@ func (f *Finder) PeerDown(now mono.Time, label cjdns.Label) {
 		e.routes = slices.DeleteFunc(e.routes, func(r Route) bool { return cjdns.RoutesThrough(r.Label, label) })
 	}
 	f.prune(now)
+	f.stir(now)
 }
 
 // Heard tells that authenticated traffic of n has come along n.Label.
 func (f *Finder) Heard(now mono.Time, n Node) {
+	if f.nodes[n.IP] == nil && f.full() {
+		f.evict(now, true)
+	}
 	e, fresh := f.learn(now, n)
 	if e == nil {
 		return
+	}
+	if !e.answered() {
+		f.prove(e)
 	}
 	for i := range e.routes {
 		if r := &e.routes[i]; r.Label == n.Label {
 			if fresh {
 				r.Source = FromTraffic
 			}
-			r.Verified, r.BadUntil, r.fails = now, now, 0
+			r.Verified, r.BadUntil, r.fails, r.silent = now, now, 0, 0
 		}
 	}
 }
@@ -269,7 +280,7 @@ func (f *Finder) HandleMessage(now mono.Time, from Node, m *cjdns.Message, out *
 		return nil
 	}
 	reply := f.envelope(from)
-	reply.TxID = slices.Clone(m.TxID)
+	reply.TxID, reply.Back = slices.Clone(m.TxID), from.Label
 	switch m.Query {
 	case "gp":
 		if len(m.Target) != 8 {
@@ -304,155 +315,4 @@ func (f *Finder) Envelope(label cjdns.Label) *cjdns.Message {
 		HasScheme: true,
 		Form:      cjdns.FormOf(label),
 	}
-}
-
-// links lists our own links, ourselves included: the eight with the smallest
-// label not below tar, the largest first.
-func (f *Finder) links(asker Node, tar cjdns.Label) []cjdns.NodeRef {
-	if tar > cjdns.SelfLabel {
-		// Only the first director counts.
-		bits := cjdns.DirectorBits(tar)
-		tar = tar&(1<<bits-1) | 1<<bits
-	}
-	var list []cjdns.NodeRef
-	if tar <= cjdns.SelfLabel {
-		list = append(list, cjdns.NodeRef{Key: f.cfg.Self, Label: cjdns.SelfLabel, Version: f.cfg.Protocol})
-	}
-	for _, p := range f.peers {
-		if p.Label >= tar && len(list) < maxListed {
-			list = append(list, cjdns.NodeRef{Key: p.Key, Label: forAsker(p.Label, asker.Label), Version: p.Version})
-		}
-	}
-	slices.Reverse(list)
-	return list
-}
-
-// forAsker returns label in the form in which the asker's packets, arriving
-// on its slot, can leave through it.
-func forAsker(label, asker cjdns.Label) cjdns.Label {
-	if l := cjdns.LabelFor(label, asker); l != cjdns.LabelInvalid {
-		return l
-	}
-	return label
-}
-
-// near lists up to eight nodes nearest to target, the farthest first, never
-// the asker.
-func (f *Finder) near(now mono.Time, asker Node, target cjdns.IP) []cjdns.NodeRef {
-	near := f.nearest(now, target, maxListed, func(e *entry) bool {
-		return e.ip == asker.IP || cjdns.RoutesThrough(e.best(now).Label, asker.Label)
-	})
-	list := make([]cjdns.NodeRef, 0, len(near))
-	for i := len(near) - 1; i >= 0; i-- {
-		e := near[i]
-		list = append(list, cjdns.NodeRef{Key: e.key, Label: forAsker(e.best(now).Label, asker.Label), Version: e.version})
-	}
-	return list
-}
-
-// nextHop lists the direct peer through which our best route to target goes.
-func (f *Finder) nextHop(now mono.Time, asker Node, target cjdns.IP) []cjdns.NodeRef {
-	n, ok := f.Path(now, target)
-	if !ok {
-		return nil
-	}
-	for _, p := range f.peers {
-		if cjdns.RoutesThrough(n.Label, p.Label) {
-			return []cjdns.NodeRef{{Key: p.Key, Label: forAsker(p.Label, asker.Label), Version: p.Version}}
-		}
-	}
-	return nil
-}
-
-// ask sends one query and remembers that it did.
-func (f *Finder) ask(now mono.Time, to Node, kind string, target []byte, out *Out) *pending {
-	if len(f.pending) >= maxPending {
-		return nil
-	}
-	m := f.envelope(to)
-	m.Query = kind
-	m.Target = target
-	var cookie [8]byte
-	f.cfg.Rand(cookie[:])
-	// "01": both kinds of stock node read a first '0' as the old pathfinder's.
-	m.TxID = append([]byte("01"), cookie[:]...)
-	p := &pending{to: to.IP, label: to.Label, at: now, until: now.Add(f.wait(to.Label)), kind: kind}
-	f.pending[binary.BigEndian.Uint64(cookie[:])] = p
-	out.Queries = append(out.Queries, Query{To: to, Msg: m})
-	f.Asked++
-	return p
-}
-
-// wait returns how long an answer along label may take: a bit for every hop.
-func (f *Finder) wait(label cjdns.Label) time.Duration {
-	return min(maxQueryWait, minQueryWait+time.Duration(label.Len()/4)*50*time.Millisecond)
-}
-
-// Ping asks n for an empty message: it carries the handshake of a session and
-// proves a path.
-func (f *Finder) Ping(now mono.Time, n Node, out *Out) { f.ask(now, n, "pn", nil, out) }
-
-// askPeers asks n for its links whose labels are not below tar.
-func (f *Finder) askPeers(now mono.Time, n Node, tar uint64, page uint8, out *Out) {
-	if p := f.ask(now, n, "gp", binary.BigEndian.AppendUint64(nil, tar), out); p != nil {
-		p.tar, p.page = tar, page
-	}
-}
-
-// handleReply takes an answer. Answers that nobody asked for are dropped: a
-// stranger must not fill our store.
-func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Out) {
-	if len(m.TxID) != 10 {
-		f.Unasked++
-		return
-	}
-	cookie := binary.BigEndian.Uint64(m.TxID[2:])
-	p := f.pending[cookie]
-	if p == nil || p.to != from.IP {
-		f.Unasked++
-		return
-	}
-	delete(f.pending, cookie)
-	f.Heard(now, Node{from.Key, from.IP, from.Version, p.label})
-	if r := f.route(from.IP, p.label); p.measures && r != nil {
-		r.answered(now, now.Sub(p.at))
-	}
-	for _, q := range f.peers {
-		if p.kind == "gp" && q.Label == p.label {
-			q.silent = 0
-		}
-	}
-	last := uint64(0)
-	for _, ref := range m.Nodes {
-		ip := ref.Key.IP()
-		if ip == f.selfIP && p.kind == "gp" && p.label.IsOneHop() && f.listed != nil {
-			f.listed(now, p.label, ref.Label)
-		}
-		if !ip.Valid() || ip == f.selfIP || ref.Version < oldestVersion {
-			continue
-		}
-		last = max(last, uint64(ref.Label))
-		if ref.Label <= cjdns.SelfLabel || p.kind == "gp" && !ref.Label.IsOneHop() {
-			continue // a node lists its own links, and nothing else
-		}
-		if l := cjdns.Splice(ref.Label, p.label); l != cjdns.LabelInvalid {
-			f.learn(now, Node{ref.Key, ip, ref.Version, l})
-		}
-	}
-	if p.kind == "gp" && len(m.Nodes) >= maxListed && last > p.tar && p.page < maxPages {
-		f.askPeers(now, Node{from.Key, from.IP, from.Version, p.label}, last, p.page+1, out)
-	}
-	for _, s := range f.sorted() {
-		if p.search == s {
-			s.running--
-		}
-		f.step(now, s, out)
-	}
-}
-
-// jitter returns d, more or less a quarter.
-func (f *Finder) jitter(d time.Duration) time.Duration {
-	var b [2]byte
-	f.cfg.Rand(b[:])
-	return d*3/4 + d/2*time.Duration(binary.BigEndian.Uint16(b[:]))/65536
 }

@@ -10,11 +10,12 @@
 //
 // Beside the Finder there are two more. Client finds supernodes, tells one of
 // our links, and asks it for ways before the Finder asks nodes. Server is a
-// supernode. See docs/protocol/supernode.md.
+// supernode. See docs/protocol/dht.md and supernode.md.
 //
 //	here      cjdns
-//	store     dht/dhtcore/NodeStore.c (much reduced)
+//	store     dht/dhtcore/NodeStore.c (nodes and buckets, no links)
 //	search    dht/dhtcore/SearchRunner.c
+//	upkeep    dht/dhtcore/Janitor.c, RumorMill.c
 //	messages  dht/dhtcore/RouterModule.c
 //	Distance  dht/Address.c, Address_xorcmp
 //	Client    subnode/SupernodeHunter.c, SubnodePathfinder.c, ReachabilityAnnouncer.c

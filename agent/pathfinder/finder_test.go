@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -107,7 +108,14 @@ func TestSearchWalksTowardsTheTarget(t *testing.T) {
 	if p, _ := f.Path(2, d.IP); p.Label != 0x1753 {
 		t.Errorf("path %v, want 0x1753", p.Label)
 	}
-	if f.Searches() != 0 {
+	if f.Searches() != 1 {
+		t.Error("a name is taken for an answer")
+	}
+	out.Reset()
+	target, _ := f.Path(3, d.IP)
+	f.Ping(3, target, out)
+	answer(f, 4, out.Queries[0], out)
+	if f.Searches() != 0 || len(out.Found) != 0 {
 		t.Error("the search goes on")
 	}
 }
@@ -266,6 +274,16 @@ func TestStoreIsBounded(t *testing.T) {
 	f.Expire(mono.Time(10*time.Minute), out)
 	if f.Len() != 1 || len(f.pending) > maxPending {
 		t.Errorf("%d nodes after ten silent minutes", f.Len())
+	}
+}
+
+// What the tables may grow to, in bytes: docs/protocol/dht.md says it.
+func TestMemoryOfTheTables(t *testing.T) {
+	e := unsafe.Sizeof(entry{}) + maxRoutes*unsafe.Sizeof(Route{})
+	s := unsafe.Sizeof(search{}) + (maxNamed+maxClaims)*unsafe.Sizeof(claim{}) + 2*maxAsked*unsafe.Sizeof(Node{})
+	t.Logf("a node %d bytes, a search %d", e, s)
+	if e > 512 || s > 16<<10 {
+		t.Error("more than is documented")
 	}
 }
 

@@ -234,6 +234,7 @@ func (c *Client) elect(now mono.Time) {
 		}
 	}
 	if c.active != old {
+		c.finder.Served(now, c.active != nil)
 		c.restart(now, false)
 		if c.active != nil {
 			for _, l := range c.links {

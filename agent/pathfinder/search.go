@@ -14,21 +14,31 @@ const (
 	MaxSearches   = 32
 	maxAsked      = 32
 	maxParallel   = 3
-	maxRepeats    = 2 // of the question for a peer's links
+	maxNamed      = 128 // nodes that answers name, in each
+	maxClaims     = 16  // ways to the target that they name
+	maxRepeats    = 2   // of the question for a peer's links
 	searchTimeout = 8 * time.Second
 )
 
-// search looks for one address: it asks the known node nearest to it for
-// nodes still nearer, until somebody names the target itself.
+// search looks for one address: it asks the known nodes nearest to it for
+// nodes still nearer, until somebody names the target itself and that answers.
 type search struct {
 	target  cjdns.IP
 	began   mono.Time
 	ask     mono.Time // nobody is asked before
 	hold    mono.Time // it does not fail before: a peer may come up that knows
-	snode   mono.Time // no node is asked before: a supernode was, or its label is being tried
+	snode   mono.Time // no node is asked before: a supernode was, or a way is being tried
 	told    cjdns.Label
+	found   cjdns.Label // the last one that was reported
 	asked   map[cjdns.IP]asked
 	running int // questions without an answer
+	turn    int // questions so far
+	most    int // how many there may be
+	quiet   bool
+	named   []Node        // by answers, on the way to the target
+	claims  []claim       // ways to the target that were named, not tried yet
+	took    []cjdns.Label // to those that were asked
+	tried   []cjdns.Label // of the target, without an answer so far
 }
 
 // asked says how far a search has come with a node.
@@ -52,7 +62,7 @@ func (f *Finder) Search(now mono.Time, ip cjdns.IP, ask, hold mono.Time, out *Ou
 	if len(f.searches) >= MaxSearches {
 		return false
 	}
-	s := &search{target: ip, began: now, ask: ask, hold: hold, asked: make(map[cjdns.IP]asked)}
+	s := &search{target: ip, began: now, ask: ask, hold: hold, most: maxAsked, asked: make(map[cjdns.IP]asked)}
 	f.searches[ip] = s
 	if f.first != nil && now >= ask {
 		s.snode = f.first(now, ip, out)
@@ -64,56 +74,115 @@ func (f *Finder) Search(now mono.Time, ip cjdns.IP, ask, hold mono.Time, out *Ou
 // Searching reports whether a search for ip is running.
 func (f *Finder) Searching(ip cjdns.IP) bool { return f.searches[ip] != nil }
 
-// step moves s on: it ends it, or asks the next nodes.
+// step moves s on: it ends it, or tries a way, or asks the next nodes.
 func (f *Finder) step(now mono.Time, s *search, out *Out) {
-	if n, ok := f.Path(now, s.target); ok && !f.onTrial(now, s, n.Label) {
-		delete(f.searches, s.target)
-		if n.Label != s.told {
-			out.Found = append(out.Found, s.target)
-		}
+	if f.settled(now, s, out) {
 		return
 	}
-	for now >= max(s.ask, s.snode) && s.running < maxParallel && len(s.asked) < maxAsked {
-		next := f.next(now, s)
-		if next == nil {
+	for now >= max(s.ask, s.snode) && s.running < s.parallel() && len(s.asked) < s.most {
+		to, ok := f.next(now, s)
+		if !ok {
 			break
 		}
-		to := Node{next.key, next.ip, next.version, next.best(now).Label}
 		p := f.ask(now, to, "fn", slices.Clone(s.target[:]), out)
 		if p == nil {
 			break // too many questions are under way
 		}
-		if s.asked[next.ip] == silentOnce {
-			s.asked[next.ip] = askedTwice
+		if s.asked[to.IP] == silentOnce {
+			s.asked[to.IP] = askedTwice
 		} else {
-			s.asked[next.ip] = askedOnce
+			s.asked[to.IP] = askedOnce
+			s.took = append(s.took, to.Label)
 		}
 		p.search = s
 		s.running++
+		s.turn++
 	}
 	if s.running <= 0 && now >= max(s.ask, s.hold, s.snode) || now.Sub(s.began) > searchTimeout {
 		delete(f.searches, s.target)
-		out.Failed = append(out.Failed, s.target)
+		if !s.quiet {
+			out.Failed = append(out.Failed, s.target)
+		}
 	}
 }
 
-// onTrial reports whether label, the best for the target of s, is one that a
-// supernode has named and that has not answered yet. Once the trial is over
-// without an answer it rests, and the nodes are asked.
-func (f *Finder) onTrial(now mono.Time, s *search, label cjdns.Label) bool {
-	if s.told == 0 || label != s.told {
-		return false
+func (s *search) parallel() int {
+	if s.quiet {
+		return 1
 	}
-	if r := f.route(s.target, label); r != nil && recent(now, r) {
-		return false
-	}
-	if now < s.snode {
+	return maxParallel
+}
+
+// settled ends s if a way to its target has answered lately. Else it tries a
+// way that is known or was named, one after the other: a name costs its
+// inventor nothing, so the search goes on if nothing answers.
+func (f *Finder) settled(now mono.Time, s *search, out *Out) bool {
+	n, ok := f.Path(now, s.target)
+	if ok && recent(now, f.route(s.target, n.Label)) {
+		delete(f.searches, s.target)
+		if n.Label != s.found {
+			out.Found = append(out.Found, s.target)
+		}
 		return true
 	}
-	f.Bad(now, s.target, label)
-	s.told = 0
-	_, other := f.Path(now, s.target)
-	return !other
+	if s.told != 0 {
+		if now < s.snode {
+			return false
+		}
+		f.Bad(now, s.target, s.told)
+		s.told, s.snode = 0, 0
+		n, ok = f.Path(now, s.target)
+	}
+	for !ok && len(s.claims) > 0 {
+		labels := make([]cjdns.Label, len(s.claims))
+		for i := range s.claims {
+			labels[i] = s.claims[i].Label
+		}
+		i := fairest(labels, s.tried)
+		c := s.claims[i]
+		s.claims = slices.Delete(s.claims, i, i+1)
+		if !slices.Contains(s.tried, c.Label) {
+			f.told(now, c.Node, c.source)
+			n, ok = f.Path(now, s.target)
+		}
+	}
+	if ok {
+		s.told, s.found, s.snode = n.Label, n.Label, now.Add(max(RouteWait, f.wait(n.Label)))
+		s.tried = append(s.tried, n.Label)
+		out.Found = append(out.Found, s.target)
+	}
+	return false
+}
+
+// claim is a way that somebody has named.
+type claim struct {
+	Node
+	source Source
+}
+
+// told learns a way that source has named.
+func (f *Finder) told(now mono.Time, n Node, source Source) {
+	if _, fresh := f.learn(now, n); fresh {
+		if r := f.route(n.IP, n.Label); r != nil {
+			r.Source = source
+		}
+	}
+}
+
+// claim notes a way to the target of s.
+func (s *search) claim(n Node, source Source) {
+	if len(s.claims) < maxClaims && n.Label.Len() <= maxLabelLen && !slices.Contains(s.tried, n.Label) &&
+		!slices.ContainsFunc(s.claims, func(c claim) bool { return c.Label == n.Label }) {
+		s.claims = append(s.claims, claim{n, source})
+	}
+}
+
+// name notes a node that may know more.
+func (s *search) name(n Node) {
+	if len(s.named) < maxNamed && n.Label.Len() <= maxLabelLen &&
+		!slices.ContainsFunc(s.named, func(c Node) bool { return c.IP == n.IP }) {
+		s.named = append(s.named, n)
+	}
 }
 
 // Await lets the search for ip ask no nodes before until: a supernode has been
@@ -127,22 +196,13 @@ func (f *Finder) Await(now mono.Time, ip cjdns.IP, until mono.Time) {
 // Told takes the way to a node that a supernode names. A search for it tries
 // that label, and goes on if nothing answers along it within RouteWait.
 func (f *Finder) Told(now mono.Time, n Node, out *Out) {
-	_, fresh := f.learn(now, n)
-	r := f.route(n.IP, n.Label)
-	if fresh && r != nil {
-		r.Source = FromSupernode
-	}
 	s := f.searches[n.IP]
 	if s == nil {
+		f.told(now, n, FromSupernode)
 		return
 	}
-	if r == nil || now < r.BadUntil || s.told != 0 {
-		f.NotTold(now, n.IP, out)
-		return
-	}
-	s.told, s.snode = n.Label, now.Add(RouteWait)
-	out.Found = append(out.Found, n.IP)
-	f.step(now, s, out)
+	s.claim(n, FromSupernode)
+	f.NotTold(now, n.IP, out)
 }
 
 // NotTold tells that no supernode knows a way to ip.
@@ -154,7 +214,8 @@ func (f *Finder) NotTold(now mono.Time, ip cjdns.IP, out *Out) {
 }
 
 // late notes that a question has no answer. A search may ask the node once
-// more, and a peer's links are asked for again at once, twice.
+// more, and a peer's links are asked for again at once, twice. A way through
+// others that gives no answer twice in a row rests.
 func (f *Finder) late(now mono.Time, p *pending) {
 	if s := p.search; s != nil {
 		s.running--
@@ -162,8 +223,12 @@ func (f *Finder) late(now mono.Time, p *pending) {
 			s.asked[p.to] = silentOnce
 		}
 	}
-	if r := f.route(p.to, p.label); p.measures && r != nil {
-		r.missed()
+	if r := f.route(p.to, p.label); r != nil {
+		if p.measures {
+			r.missed()
+		} else if r.silent++; r.silent >= maxSilent && !p.label.IsOneHop() {
+			f.Bad(now, p.to, p.label)
+		}
 	}
 	for _, q := range f.peers {
 		if p.kind == "gp" && q.Label == p.label && q.silent < maxRepeats {
@@ -197,25 +262,49 @@ func (s *search) woken(now mono.Time) {
 	}
 }
 
-// next returns whom to ask next: the nearest node that was not asked yet, else
-// one that did not answer the first time, as radios lose packets. It returns
-// nil if there is nobody.
-func (f *Finder) next(now mono.Time, s *search) *entry {
-	for _, silent := range [...]bool{false, true} {
-		near := f.nearest(now, s.target, 1, func(e *entry) bool {
-			if e.ip == s.target || f.cfg.Skip != nil && f.cfg.Skip(s.target, e.ip) {
-				return true
-			}
-			if silent {
-				return s.asked[e.ip] != silentOnce
-			}
-			return s.asked[e.ip] != 0
-		})
-		if len(near) > 0 {
-			return near[0]
+// next returns whom to ask next, of those that are known and those that were
+// named: in turn the nearest that was not asked yet, and the nearest that lies
+// in a direction which was not asked much, see fairest. When all were asked,
+// it returns those again that did not answer, as radios lose packets.
+func (f *Finder) next(now mono.Time, s *search) (Node, bool) {
+	for _, state := range [...]asked{0, silentOnce} {
+		list := f.candidates(now, s, state)
+		if len(list) == 0 {
+			continue
+		}
+		if s.turn%nearShare == 0 {
+			return slices.MinFunc(list, func(a, b Node) int { return compareDistance(a.IP, b.IP, s.target) }), true
+		}
+		slices.SortFunc(list, func(a, b Node) int { return compareDistance(a.IP, b.IP, s.target) })
+		labels := make([]cjdns.Label, len(list))
+		for i := range list {
+			labels[i] = list[i].Label
+		}
+		return list[fairest(labels, s.took)], true
+	}
+	return Node{}, false
+}
+
+// candidates returns those whom s may ask, and with whom it has come so far as
+// state says.
+func (f *Finder) candidates(now mono.Time, s *search, state asked) []Node {
+	list := make([]Node, 0, len(f.nodes)+len(s.named))
+	may := func(n Node) {
+		if n.Label != 0 && n.IP != s.target && s.asked[n.IP] == state && (f.cfg.Skip == nil || !f.cfg.Skip(s.target, n.IP)) {
+			list = append(list, n)
 		}
 	}
-	return nil
+	for ip, e := range f.nodes {
+		if n, ok := f.Path(now, ip); ok && e.version != 0 {
+			may(n)
+		}
+	}
+	for _, n := range s.named {
+		if f.nodes[n.IP] == nil {
+			may(n)
+		}
+	}
+	return list
 }
 
 // sorted returns the searches by target, so that map order never shows.
@@ -230,7 +319,7 @@ func (f *Finder) sorted() []*search {
 
 // Deadline returns when Expire should be called next.
 func (f *Finder) Deadline() mono.Time {
-	d := f.nextGC
+	d := mono.Min(f.nextGC, f.upkeepDue())
 	for _, p := range f.pending {
 		d = mono.Min(d, p.until)
 	}
@@ -263,10 +352,15 @@ func (f *Finder) Expire(now mono.Time, out *Out) {
 	}
 	for _, p := range f.peers {
 		if now >= p.nextAsk {
-			p.nextAsk = now.Add(f.jitter(refreshTime))
+			pause := refreshTime
+			if p.known {
+				pause = refreshSlow
+			}
+			p.nextAsk = now.Add(f.jitter(pause))
 			f.askPeers(now, p.Node, 0, 0, out)
 		}
 	}
+	f.keepUp(now, out)
 	if now >= f.nextGC {
 		f.nextGC = now.Add(10 * time.Second)
 		f.prune(now)

@@ -2,6 +2,8 @@ package pathfinder
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -13,7 +15,12 @@ import (
 const (
 	MaxNodes   = 256 // nodes beside the direct peers
 	maxRoutes  = 4   // labels kept per node
+	maxSilent  = 2   // questions without an answer, after which a way rests
+	makeRoom   = 8   // nodes that a full store forgets at once
 	forgetTime = 5 * time.Minute
+	// keepTime is forgetTime for ways that have answered: a table that is at
+	// rest asks each node once in a long while.
+	keepTime = 4 * time.Hour
 )
 
 // Node is a node with one path to it: whom a message came from, or whom to
@@ -34,6 +41,7 @@ type Route struct {
 	Measure
 	Source Source
 	fails  uint8
+	silent uint8 // questions in a row without an answer
 	metric uint8 // of a direct peer's link, 255 is perfect
 }
 
@@ -44,6 +52,8 @@ type entry struct {
 	heard   mono.Time
 	routes  []Route
 	peer    cjdns.Label // one-hop label if it is a direct peer, else 0
+	placed  bool        // it had a place in its bucket when that was looked at last
+	asked   mono.Time   // when maintenance asked it last; 0 never
 	// nextWiden is when other ways may be asked for.
 	nextWiden mono.Time
 }
@@ -72,7 +82,8 @@ func (f *Finder) learn(now mono.Time, n Node) (e *entry, fresh bool) {
 	}
 	e = f.nodes[n.IP]
 	if e == nil {
-		if len(f.nodes) >= MaxNodes+len(f.peers) && !f.evict(now, false) {
+		// Whom a search looks for is worth more than what was only named.
+		if f.full() && !f.evict(now, f.searches[n.IP] != nil) {
 			return nil, false
 		}
 		e = &entry{key: n.Key, ip: n.IP}
@@ -163,55 +174,76 @@ func (e *entry) best(now mono.Time) *Route {
 	return b
 }
 
-// evict makes room by forgetting a node that no answer has proven lately, the
-// one not heard of for longest. A mere rumour pushes out nothing better than a
-// rumour of more than a second ago: a flood of invented nodes must not empty
-// the store. With force, for a direct peer, a proven one may go too. Direct
-// peers stay.
-func (f *Finder) evict(now mono.Time, force bool) bool {
+// full reports whether there is no room for another node.
+func (f *Finder) full() bool { return len(f.nodes) >= MaxNodes+len(f.peers) }
+
+// evict makes room by forgetting some nodes: of those without a place in their
+// bucket first those that were only named, the ones not heard of for longest.
+// A mere rumour pushes out nothing better than a rumour of more than a second
+// ago: a flood of invented nodes must not empty the store. For a node that has
+// spoken itself, proven, one that has answered but has no place may go too, and
+// a rumour that has one. Direct peers stay.
+func (f *Finder) evict(now mono.Time, proven bool) bool {
+	f.place(now)
+	var list []*entry
+	for _, e := range f.nodes {
+		if e.peer == 0 && (proven || !e.answered() && now.Sub(e.heard) >= time.Second) && !(e.placed && e.answered()) {
+			list = append(list, e)
+		}
+	}
+	slices.SortFunc(list, func(a, b *entry) int {
+		if av, bv := a.answered(), b.answered(); av != bv {
+			return -order(av)
+		}
+		if a.placed != b.placed {
+			return -order(a.placed)
+		}
+		if a.heard != b.heard {
+			return order(a.heard < b.heard)
+		}
+		return bytes.Compare(a.ip[:], b.ip[:])
+	})
+	for i, e := range list[:min(makeRoom, len(list))] {
+		if i > 0 && e.answered() {
+			break // one is enough
+		}
+		delete(f.nodes, e.ip)
+	}
+	return len(list) > 0
+}
+
+// evictAny forgets the node not heard of for longest that is no direct peer,
+// for one that is.
+func (f *Finder) evictAny() {
 	var old *entry
 	for _, e := range f.nodes {
-		if e.peer != 0 || !force && (e.proven(now) || now.Sub(e.heard) < time.Second) {
-			continue
-		}
-		if old == nil || e.worseThan(now, old) {
+		if e.peer == 0 && (old == nil || e.heard < old.heard || e.heard == old.heard && bytes.Compare(e.ip[:], old.ip[:]) < 0) {
 			old = e
 		}
 	}
-	if old == nil {
-		return false
+	if old != nil {
+		delete(f.nodes, old.ip)
 	}
-	delete(f.nodes, old.ip)
-	return true
 }
 
-// proven reports whether an answer came along one of its routes lately.
-func (e *entry) proven(now mono.Time) bool {
-	return slices.ContainsFunc(e.routes, func(r Route) bool { return recent(now, &r) })
-}
-
-func (e *entry) worseThan(now mono.Time, o *entry) bool {
-	if ep, op := e.proven(now), o.proven(now); ep != op {
-		return op
-	}
-	return e.heard < o.heard || e.heard == o.heard && bytes.Compare(e.ip[:], o.ip[:]) < 0
-}
-
-// prune forgets what nobody has named for a while.
+// prune forgets what nobody has named, and what has not answered, for a while.
 func (f *Finder) prune(now mono.Time) {
 	for ip, e := range f.nodes {
 		if e.peer != 0 {
 			continue
 		}
-		e.routes = slices.DeleteFunc(e.routes, func(r Route) bool { return now.Sub(r.Heard) > forgetTime })
+		e.routes = slices.DeleteFunc(e.routes, func(r Route) bool {
+			return now.Sub(r.Heard) > forgetTime && (r.Verified < 0 || now.Sub(r.Verified) > keepTime)
+		})
 		if len(e.routes) == 0 {
 			delete(f.nodes, ip)
 		}
 	}
 }
 
-// nearest returns up to n usable nodes, the nearest to target first, leaving
-// out those that skip names.
+// nearest returns up to n usable nodes, those that have answered first, and of
+// these the nearest to target, leaving out those that skip names. The target
+// itself comes first in any case.
 func (f *Finder) nearest(now mono.Time, target cjdns.IP, n int, skip func(*entry) bool) []*entry {
 	var list []*entry
 	for _, e := range f.nodes {
@@ -220,8 +252,25 @@ func (f *Finder) nearest(now mono.Time, target cjdns.IP, n int, skip func(*entry
 		}
 	}
 	slices.SortFunc(list, func(a, b *entry) int {
-		da, db := DistanceOf(a.ip, target), DistanceOf(b.ip, target)
-		return bytes.Compare(da[:], db[:])
+		if av, bv := a.answered() || a.ip == target, b.answered() || b.ip == target; av != bv {
+			return order(av)
+		}
+		return compareDistance(a.ip, b.ip, target)
 	})
 	return list[:min(n, len(list))]
+}
+
+// sortNearest sorts list, the nearest to target first.
+func sortNearest(list []*entry, target cjdns.IP) {
+	slices.SortFunc(list, func(a, b *entry) int { return compareDistance(a.ip, b.ip, target) })
+}
+
+// compareDistance orders a and b by their distance from target.
+func compareDistance(a, b, target cjdns.IP) int {
+	t := binary.BigEndian.Uint64(target[8:])
+	if c := cmp.Compare(binary.BigEndian.Uint64(a[8:])^t, binary.BigEndian.Uint64(b[8:])^t); c != 0 {
+		return c
+	}
+	t = binary.BigEndian.Uint64(target[:])
+	return cmp.Compare(binary.BigEndian.Uint64(a[:])^t, binary.BigEndian.Uint64(b[:])^t)
 }
