@@ -123,6 +123,7 @@ demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, 
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests
 	$(MAKE) fuzz FUZZTIME=5m
 	$(GO) test -race -shuffle=on -count=20 ./agent/...
+	ECLIPSE=all $(GO) test -count=1 -run Eclipse -v ./agent/pathfinder
 	LOOP_RUNS=1000 $(GO) test -count=1 -run NoLoops -v ./agent/mesh
 	GOARCH=386 CGO_ENABLED=0 $(GO) test ./agent/...
 	$(MAKE) check-cross reproducible
