@@ -25,7 +25,7 @@ const nodeRefLen = 32 + 8
 //
 // Source: cjdns dht/, subnode/MsgCore.c.
 type Message struct {
-	Query    string // "q": pn, gp, fn or nh, of the old pathfinder
+	Query    string // "q": pn, gp, fn or nh, of the old pathfinder; sn, of agents
 	SubQuery string // "sq": pn, gr, ann or pc, of the supernode's pathfinder
 	Version  uint32 // "p", of the protocol; 0 is not valid
 	// HasScheme says that Scheme and Form are there.
@@ -187,7 +187,7 @@ func (m *Message) setStr(k int, s []byte) {
 
 // queryName saves the allocation of a known name.
 func queryName(s []byte) string {
-	for _, q := range [...]string{"pn", "gp", "fn", "nh", "gr", "ann", "pc"} {
+	for _, q := range [...]string{"pn", "gp", "fn", "nh", "sn", "gr", "ann", "pc"} {
 		if string(s) == q {
 			return q
 		}

@@ -157,14 +157,15 @@ func pathInto(v *string, limit int) func(string) error {
 func (d *draft) readMain(file string, s *Section) {
 	m := &d.Main
 	d.readOptions(file, s, setters{
-		"enabled":   into(&m.Enabled, parseBool),
-		"key_file":  pathInto(&m.KeyFile, 4096),
-		"state_dir": pathInto(&m.StateDir, 4096),
-		"socket":    pathInto(&m.Socket, maxSocketPath),
-		"ubus":      into(&m.Ubus, parseUbus),
-		"supernode": into(&m.Supernode, parseBool),
-		"inbound":   wordInto(&m.Inbound, inboundWords, false),
-		"log_level": wordInto(&m.LogLevel, logLevelWords, false),
+		"enabled":        into(&m.Enabled, parseBool),
+		"key_file":       pathInto(&m.KeyFile, 4096),
+		"state_dir":      pathInto(&m.StateDir, 4096),
+		"socket":         pathInto(&m.Socket, maxSocketPath),
+		"ubus":           into(&m.Ubus, parseUbus),
+		"supernode":      into(&m.Supernode, parseBool),
+		"supernode_find": into(&m.SupernodeFind, parseBool),
+		"inbound":        wordInto(&m.Inbound, inboundWords, false),
+		"log_level":      wordInto(&m.LogLevel, logLevelWords, false),
 		"private_key": func(v string) error {
 			var err error
 			if d.PrivateKey, err = parsePrivateKey(v); err != nil {

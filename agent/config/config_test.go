@@ -60,6 +60,7 @@ config meshagent 'main'
 	option inbound 'open'
 	option log_level 'debug'
 	option supernode '1'
+	option supernode_find '1'
 config tun 'tun'
 	option name 'tunA'
 	option mtu '1400'
@@ -113,7 +114,7 @@ config supernode
 		t.Fatal(err)
 	}
 	want := Config{
-		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug, UbusAuto, true},
+		Main: Main{true, "/k", "/s", "/run/x.sock", InboundOpen, LogDebug, UbusAuto, true, true},
 		TUN:  TUN{true, "tunA", 1400, false},
 		UDP: []UDP{
 			{"wan", true, netip.MustParseAddrPort("10.0.0.1:2000"), BeaconAccept, []string{"eth0", "10.0.0.255"}, 2001, 46, "eth0"},

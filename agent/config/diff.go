@@ -170,6 +170,7 @@ func mainDiff(a, b Main) []string {
 		a.Inbound != b.Inbound, "inbound",
 		a.LogLevel != b.LogLevel, "log_level",
 		a.Supernode != b.Supernode, "supernode",
+		a.SupernodeFind != b.SupernodeFind, "supernode_find",
 	)
 }
 

@@ -49,6 +49,9 @@ type Main struct {
 	// Supernode: this node is one, and those in Config.Supernodes are the
 	// others of its community.
 	Supernode bool
+	// SupernodeFind: one that only nodes farther away name may be used, if
+	// none is configured and no peer names one.
+	SupernodeFind bool
 }
 
 // Values of Main.Ubus that are no path.

@@ -12,21 +12,25 @@ import (
 type supernodes struct {
 	keys []cjdns.Key
 	role bool
+	find bool
 }
 
 // applySupernodes tells the node which supernodes it may use, and whether it
 // is one. Supervisor goroutine.
 func (d *Daemon) applySupernodes(ctx context.Context) {
-	want := supernodes{role: d.cfg.Main.Supernode}
+	want := supernodes{role: d.cfg.Main.Supernode, find: d.cfg.Main.SupernodeFind}
 	for _, s := range d.cfg.Supernodes {
 		if s.Enabled {
 			want.keys = append(want.keys, s.Key)
 		}
 	}
-	if want.role == d.supers.role && slices.Equal(want.keys, d.supers.keys) {
+	if want.role == d.supers.role && want.find == d.supers.find && slices.Equal(want.keys, d.supers.keys) {
 		return
 	}
 	d.supers = want
 	e := d.engine
-	e.do(ctx, func(now mono.Time) { e.node.SetSupernodes(now, want.keys, want.role, &e.out) })
+	e.do(ctx, func(now mono.Time) {
+		e.node.FindSupernodes(now, want.find)
+		e.node.SetSupernodes(now, want.keys, want.role, &e.out)
+	})
 }

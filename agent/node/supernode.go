@@ -45,6 +45,10 @@ func (n *Node) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *Ou
 	n.hurry(now)
 }
 
+// FindSupernodes says whether one may be used that only nodes farther away
+// name, if no key is configured and no peer names one.
+func (n *Node) FindSupernodes(now mono.Time, yes bool) { n.super.client.Find(now, yes) }
+
 // JobDone takes a signature that was made or checked.
 func (n *Node) JobDone(now mono.Time, j *pathfinder.Job, out *Out) {
 	n.super.client.Signed(now, j, &n.found)
@@ -139,7 +143,7 @@ func (n *Node) refreshLinks(now mono.Time) {
 // sendControlQuery asks a direct peer something for the client.
 func (n *Node) sendControlQuery(now mono.Time, q pathfinder.ControlQuery, out *Out) {
 	c := cjdns.Control{Type: q.Type, Version: Protocol, Opaque: q.Cookie[:]}
-	if s, ok := n.super.client.Active(); ok && q.Type == cjdns.CtrlGetSnodeQuery {
+	if s, ok := n.super.client.Public(); ok && q.Type == cjdns.CtrlGetSnodeQuery {
 		c.Key, c.SnodeVersion, c.Path = s.Key, s.Version, s.Label
 	}
 	n.sendControl(now, q.Label, c, out)
@@ -149,7 +153,7 @@ func (n *Node) sendControlQuery(now mono.Time, q pathfinder.ControlQuery, out *O
 // we use.
 func (n *Node) snodeReply(c *cjdns.Control, back cjdns.Label) {
 	c.Type, c.Kbps = cjdns.CtrlGetSnodeReply, 0xffffffff
-	s, ok := n.super.client.Active()
+	s, ok := n.super.client.Public()
 	if n.super.server != nil {
 		s, ok = pathfinder.Node{Key: n.self.Public, Version: Protocol, Label: supernodeAt}, true
 	}

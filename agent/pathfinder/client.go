@@ -74,6 +74,9 @@ type Client struct {
 	links  []*link // ascending by label
 	asks   map[uint64]*snodeAsk
 
+	find        bool // see Find
+	testimonies []testimony
+
 	nextHunt mono.Time // when the next peer may be asked
 	left     []parting // peers that went, so that one that comes and goes is not asked each time
 
@@ -91,6 +94,8 @@ type snode struct {
 	wanted bool
 	up     bool
 	missed uint8
+	// hearsay: neither the configuration nor a peer has named it.
+	hearsay bool
 	// offset is its time in ms since 1970, less ours in ms.
 	offset int64
 	rtt    time.Duration
@@ -121,7 +126,7 @@ type snodeAsk struct {
 // f.
 func NewClient(cfg Config, f *Finder) *Client {
 	c := &Client{cfg: cfg, selfIP: cfg.Self.IP(), finder: f, asks: make(map[uint64]*snodeAsk), announcer: newAnnouncer()}
-	f.listed = c.peerListed
+	f.listed, f.client = c.peerListed, c
 	f.first = func(now mono.Time, ip cjdns.IP, out *Out) mono.Time {
 		if !c.Ask(now, ip, out) {
 			return 0
@@ -140,6 +145,7 @@ func (c *Client) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *
 	})
 	for _, s := range c.list {
 		s.wanted = slices.Contains(keys, s.Key)
+		s.hearsay = s.hearsay && !s.wanted
 	}
 	if role {
 		c.add(Node{c.cfg.Self, c.selfIP, c.cfg.Protocol, cjdns.SelfLabel}, now)

@@ -82,6 +82,8 @@ type Finder struct {
 	// first asks a supernode for the way to ip and returns until when no
 	// others should be asked; 0 if there is none, and nil without a client.
 	first func(now mono.Time, ip cjdns.IP, out *Out) mono.Time
+	// client is who looks for supernodes and knows which are used; nil: nobody.
+	client *Client
 	// Counters of what was refused.
 	BadMessages, Unasked uint64
 	Asked                uint64 // questions sent
@@ -300,6 +302,8 @@ func (f *Finder) HandleMessage(now mono.Time, from Node, m *cjdns.Message, out *
 			return nil
 		}
 		reply.Nodes = f.nextHop(now, from, cjdns.IP(m.Target))
+	case querySnode:
+		reply.Nodes = f.tellSnodes(from)
 	}
 	// Anything else is answered like a ping, as stock nodes do.
 	return reply

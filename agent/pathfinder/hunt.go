@@ -103,6 +103,7 @@ func (c *Client) proposed(now mono.Time, l *link, m *cjdns.Control, out *Out) {
 		c.Drops.Full++
 		return
 	}
+	s.hearsay = false
 	if s.named = now; !s.up {
 		first := s.Label == 0
 		s.Label, s.Version = label, m.SnodeVersion
@@ -206,7 +207,12 @@ func (c *Client) add(n Node, now mono.Time) *snode {
 	return s
 }
 
-// rank orders supernodes: ourselves, those configured, the others.
+// unranked is the rank of a supernode that a peer has named; that of one known
+// by hearsay is one more.
+const unranked = math.MaxInt16
+
+// rank orders supernodes: ourselves, those configured, those that peers name,
+// the others.
 func (c *Client) rank(s *snode) int {
 	if s.IP == c.selfIP {
 		return -1
@@ -214,14 +220,17 @@ func (c *Client) rank(s *snode) int {
 	if i := slices.Index(c.wanted, s.Key); i >= 0 {
 		return i
 	}
-	return math.MaxInt32
+	if s.hearsay {
+		return unranked + 1
+	}
+	return unranked
 }
 
 // elect chooses the active supernode. It begins anew with announcements if
 // that is another one.
 func (c *Client) elect(now mono.Time) {
 	old := c.active
-	if old != nil && old.up && slices.Contains(c.list, old) && c.rank(old) < math.MaxInt32 {
+	if old != nil && old.up && slices.Contains(c.list, old) && c.rank(old) < unranked {
 		// A configured one stays; ourselves we prefer to anybody.
 		if !c.role || old.IP == c.selfIP {
 			return

@@ -78,6 +78,10 @@ func (f *Finder) handleReply(now mono.Time, from Node, m *cjdns.Message, out *Ou
 			continue
 		}
 		last = max(last, uint64(ref.Label))
+		if p.kind == querySnode {
+			f.testified(now, p, m.Back, from, ref, out)
+			continue
+		}
 		if ref.Label <= cjdns.SelfLabel || p.kind == "gp" && !ref.Label.IsOneHop() {
 			continue // a node lists its own links, and nothing else
 		}

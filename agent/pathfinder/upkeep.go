@@ -29,9 +29,10 @@ type upkeep struct {
 	next, own       mono.Time // next step, next search for our own address
 	pause, ownPause time.Duration
 	turn            uint8
-	bucket          int  // whose nodes were looked for last
-	grown           bool // a node has got a free place in its bucket
-	served          bool // a supernode answers: only the minimum
+	bucket          int           // whose nodes were looked for last
+	grown           bool          // a node has got a free place in its bucket
+	served          bool          // a supernode answers: only the minimum
+	polled          []cjdns.Label // who was asked for a supernode lately
 }
 
 // stir lets upkeep begin anew: a peer has come or gone, or the supernode has.
@@ -129,6 +130,9 @@ func (f *Finder) task(now mono.Time, kind uint8, out *Out) bool {
 			return false
 		}
 		return f.check(now, old, within(f.selfIP, bucketOf(f.selfIP, old.ip), f.cfg.Rand), out)
+	}
+	if f.client != nil && f.client.seeks() && f.askSnode(now, out) {
+		return true
 	}
 	// Look for more nodes of a bucket with free places.
 	for range last + 1 {
