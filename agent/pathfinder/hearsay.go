@@ -2,6 +2,7 @@ package pathfinder
 
 import (
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -140,7 +141,7 @@ func (f *Finder) askSnode(now mono.Time, out *Out) bool {
 		u.polled = nil
 		return false
 	}
-	slices.SortFunc(list, func(a, b Node) int { return compareDistance(a.IP, b.IP, f.selfIP) })
+	sort.Slice(list, func(i, j int) bool { return compareDistance(list[i].IP, list[j].IP, f.selfIP) < 0 })
 	labels := make([]cjdns.Label, len(list))
 	for i := range list {
 		labels[i] = list[i].Label

@@ -3,6 +3,7 @@ package pathfinder
 import (
 	"bytes"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
@@ -275,7 +276,7 @@ func (f *Finder) next(now mono.Time, s *search) (Node, bool) {
 		if s.turn%nearShare == 0 {
 			return slices.MinFunc(list, func(a, b Node) int { return compareDistance(a.IP, b.IP, s.target) }), true
 		}
-		slices.SortFunc(list, func(a, b Node) int { return compareDistance(a.IP, b.IP, s.target) })
+		sort.Slice(list, func(i, j int) bool { return compareDistance(list[i].IP, list[j].IP, s.target) < 0 })
 		labels := make([]cjdns.Label, len(list))
 		for i := range list {
 			labels[i] = list[i].Label
