@@ -110,6 +110,37 @@ func TestDHTReachesAll(t *testing.T) {
 	}
 }
 
+// What the table costs while nothing happens: docs/protocol/dht.md has the
+// figures.
+func TestDHTAtRest(t *testing.T) {
+	const nodes, hour = 50, time.Hour
+	w := newDHTWorld(t, 5, nodes)
+	w.mesh(4)
+	for _, c := range []struct {
+		what               string
+		run                time.Duration
+		served             bool
+		perSecond, perHour int // bytes on all links, sessions begun; of a node
+	}{
+		{"the first two minutes", 2 * time.Minute, false, 3000, 0},
+		{"the first hour", hour, false, 300, 0},
+		{"at rest", hour, false, 100, 45},
+		{"with a supernode", hour, true, 100, 45},
+	} {
+		for _, n := range w.all {
+			n.f.Served(w.now, c.served)
+		}
+		w.bytes, w.messages, w.sessions = 0, 0, 0
+		w.run(c.run)
+		secs := int(c.run / time.Second)
+		rate, begun := w.bytes/nodes/secs, w.sessions*3600/nodes/secs
+		t.Logf("%s: %d bytes a second, %d messages and %d sessions an hour for each node", c.what, rate, w.messages*3600/nodes/secs, begun)
+		if rate > c.perSecond || c.perHour != 0 && begun > c.perHour {
+			t.Error("more than is documented")
+		}
+	}
+}
+
 // The way does not grow by what a step of a search goes too far.
 func TestOnward(t *testing.T) {
 	for _, c := range []struct {
