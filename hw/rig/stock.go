@@ -16,12 +16,15 @@ const stockAdmin = "127.0.0.1:11234"
 // startStock starts a cjdroute and waits until it has its configuration. Its
 // two processes, the core and the client that configures it, race at the start
 // (seen with v22.3): the client then hangs or ends and the core stays without
-// links. So it is started again until all is there.
+// links, or ends a moment later. So it is started again until all is there and
+// stays.
 func (h *Host) startStock() {
-	for range 10 {
+	for range 15 {
 		h.Proc = h.Node.Start(h.name, "sh", "-c", `exec "$0" --nobg < "$1"`, h.Bin, h.Conf)
-		if Until(3*time.Second, 20*time.Millisecond, h.stockReady) {
-			return
+		if Until(4*time.Second, 20*time.Millisecond, h.stockReady) {
+			if time.Sleep(200 * time.Millisecond); h.Proc.Alive() && h.stockReady() {
+				return
+			}
 		}
 		h.Proc.Kill()
 	}

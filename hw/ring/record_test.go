@@ -40,6 +40,7 @@ func record(t *testing.T, stock, snode *rig.Host, name string) {
 	fmt.Fprintf(f, "snode %x\n", snode.ID.Key[:])
 	done := make(chan struct{})
 	t.Cleanup(func() {
+		time.Sleep(time.Minute) // for further announcements
 		tool.Close()
 		<-done
 		f.Close()
