@@ -60,6 +60,7 @@ test: needs check unit check-packages netns ## everything that must pass before 
 	$(MAKE) --no-print-directory demo ARGS=--check
 	$(MAKE) --no-print-directory demo SPINE=1 ARGS=--check
 	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
+	$(MAKE) --no-print-directory demo CHAIN=8 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)' $(NETNS)
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent

@@ -51,7 +51,7 @@ func (c *chain) heals(d time.Duration) error {
 	if bad := once(ctx, across); bad != nil {
 		return fmt.Errorf("%s is restored, and %w", name, bad)
 	}
-	fmt.Printf("%s is restored: %s reaches %s after %.1f s, and all %d pairs across it ping\n",
+	fmt.Printf("%s is restored: %s reaches %s after %.2f s, and all %d pairs across it ping\n",
 		name, first.Node.Name, last.Node.Name, took.Seconds(), len(across))
 	return nil
 }

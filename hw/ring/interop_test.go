@@ -202,6 +202,12 @@ func TestInteropEthernetOneBeacon(t *testing.T) {
 			a.Spec.Eth = []rig.EthSpec{{Dev: "eb", Beacon: rig.BeaconSend}}
 			b.Spec.Eth = []rig.EthSpec{{Dev: "ea", Beacon: rig.BeaconAccept}}
 			startAll(b) // so that it hears the first beacon; the next comes after 32 s
+			if !b.Stock && !rig.Until(5*time.Second, 20*time.Millisecond, func() bool {
+				s, err := b.Status()
+				return err == nil && len(s.Links) == 1 && s.Links[0].State == "up"
+			}) {
+				t.Fatal("the link of b does not come up")
+			}
 			startAll(a)
 			nudge(t, a, b, "eb", "ea")
 			nudge(t, b, a, "ea", "eb")
