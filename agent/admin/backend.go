@@ -21,8 +21,8 @@ type Backend interface {
 	Ping(ctx context.Context, target string, o PingOptions) (PingResult, error)
 	// Trace lists the hops towards target.
 	Trace(ctx context.Context, target string) (TraceResult, error)
-	// Why says how packets for target travel, without Reason and Tried.
-	Why(ctx context.Context, target string) (node.Why, error)
+	// Why says how packets for target travel, without Reason.
+	Why(ctx context.Context, target string) (*node.Why, error)
 	// PeerAdd adds p to the running node and to the stored configuration, or
 	// changes the peer with the same key and address.
 	PeerAdd(ctx context.Context, p config.Peer) (config.PeerChange, error)

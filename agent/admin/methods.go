@@ -80,7 +80,7 @@ func NewMethods(b Backend) *Registry {
 		Handle: func(ctx context.Context, a Args) (any, error) {
 			w, err := b.Why(ctx, a.String("target"))
 			if err == nil {
-				w.Reason, w.Tried = whyReason(&w), whyTried(&w)
+				w.Reason = whyReason(w)
 			}
 			return w, err
 		}})

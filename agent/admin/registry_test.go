@@ -52,10 +52,10 @@ func (f *fakeBackend) Trace(_ context.Context, target string) (TraceResult, erro
 	return TraceResult{Target: target, Hops: []TraceHop{{Hop: 1, IP: ipA}}}, f.err
 }
 
-func (f *fakeBackend) Why(_ context.Context, target string) (node.Why, error) {
+func (f *fakeBackend) Why(_ context.Context, target string) (*node.Why, error) {
 	w := f.why
 	w.Target = target
-	return w, f.err
+	return &w, f.err
 }
 
 func (f *fakeBackend) PeerAdd(_ context.Context, p config.Peer) (config.PeerChange, error) {

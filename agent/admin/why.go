@@ -107,68 +107,8 @@ func permille(n int) string {
 	return fmt.Sprintf("%d.%d %%", n/10, n%10)
 }
 
-// whyTried says what was done to find a way to a node that has none in use,
-// and what is done next.
-func whyTried(w *node.Why) []string {
-	list := []string{}
-	if w.State == "self" || w.State == "session" {
-		return list
-	}
-	if w.PeersUp == 0 {
-		list = append(list, "peers: none is up, so nobody can be asked")
-	}
-	if m := w.Mesh; m != nil {
-		list = append(list, "mesh: "+map[string]string{
-			"absent":       fmt.Sprintf("not among the %s that it knows", plural(m.Nodes, "node")),
-			"up":           "a peering with " + m.MAC + " is up",
-			"called":       m.MAC + " was called and has not answered yet",
-			"silent":       fmt.Sprintf("%s did not answer; it may be called again in %s", m.MAC, soon(m.NextMs)),
-			"not-called":   fmt.Sprintf("it is there as %s, metric %d; the first packet for it calls it", m.MAC, m.Metric),
-			"not-admitted": "it is there as " + m.MAC + ", but not admitted to peer with us",
-		}[m.State])
-	}
-	return append(list, "supernode: "+whySupernode(w), "search: "+whySearch(w))
-}
-
-func whySupernode(w *node.Why) string {
-	if a := w.Advice; a != nil {
-		return fmt.Sprintf("%s %s %s ago", a.By, map[string]string{
-			"way": "named a way", "none": "knew no way", "false": "named a way that cannot be", "silence": "did not answer",
-		}[a.Word], soon(a.AgoMs))
-	}
-	if w.Supernode == "" {
-		return "none answers"
-	}
-	return w.Supernode + " was not asked lately"
-}
-
-func whySearch(w *node.Why) string {
-	s := w.Search
-	switch {
-	case s == nil && w.State == "idle":
-		return "not needed"
-	case s == nil:
-		return "none lately; the next packet for it begins one"
-	case !s.Running:
-		return fmt.Sprintf("the last one failed %s ago; the next packet for it begins another", soon(s.AgoMs))
-	case s.MeshMs > 0:
-		return fmt.Sprintf("runs since %s; the mesh has %s left to answer", soon(s.AgoMs), soon(s.MeshMs))
-	case s.SupernodeMs > 0:
-		return fmt.Sprintf("runs since %s; a supernode has %s left to answer", soon(s.AgoMs), soon(s.SupernodeMs))
-	}
-	return fmt.Sprintf("runs since %s; %s asked, %d not answered yet", soon(s.AgoMs), plural(s.Asked, "node"), s.Waiting)
-}
-
-// soon prints a short time: "0.4 s", "1m 3s".
-func soon(ms int64) string {
-	if ms >= 10_000 {
-		return Age(time.Duration(ms) * time.Millisecond)
-	}
-	return fmt.Sprintf("%d.%d s", ms/1000, ms%1000/100)
-}
-
 // WriteWhy prints the ways to a node, and the one in use hop by hop.
-func WriteWhy(w io.Writer, y node.Why) error {
+func WriteWhy(w io.Writer, y *node.Why) error {
 	t := newTable(w)
 	who := y.IP
 	if y.Name != "" {
@@ -231,7 +171,7 @@ func wayNote(r *node.WayStatus) string {
 		notes = append(notes, fmt.Sprintf("metric %d", r.Metric))
 	}
 	if r.NextMs > 0 {
-		notes = append(notes, "rests "+soon(r.NextMs))
+		notes = append(notes, "rests "+(time.Duration(r.NextMs)*time.Millisecond).Round(100*time.Millisecond).String())
 	}
 	if r.Problem != "" {
 		notes = append(notes, r.Problem)

@@ -16,9 +16,9 @@ const (
 func sampleWhy() node.Why {
 	return node.Why{
 		Target: ipA, IP: ipA, PublicKey: keyA, State: "session", Session: "ESTABLISHED", Label: viaR1, Cause: "broken",
-		Changes: 1, ChangedMs: 63_000, Was: viaR2, PeersUp: 2,
+		Changes: 1, ChangedMs: 63_000, Was: viaR2, Tried: []string{},
 		Ways: []node.WayStatus{
-			{Label: viaR1, Source: "dht", State: "used", RTTMicros: 3100, CostMicros: 4100, Answers: 9, AnsweredMs: 500, Hops: 2, Via: ipB, Link: "udp4"},
+			{Label: viaR1, Source: "dht", State: "used", RTTMicros: 3100, CostMicros: 4100, Answers: 9, AnsweredMs: 500, Hops: 2, Link: "udp4"},
 			{Label: "0000.0000.0000.0013", Source: "mesh", State: "standby", RTTMicros: 9000, LossPermille: 125, CostMicros: 20_000, Answers: 4, AnsweredMs: 3000, Hops: 1, Link: "bat0", Metric: 200},
 			{Label: "0000.0000.0000.0157", Source: "supernode", State: "untried", AnsweredMs: -1, Hops: 2},
 			{Label: viaR2, Source: "theirs", State: "resting", RTTMicros: 2000, CostMicros: 3000, Answers: 5, AnsweredMs: -1, Hops: 2, NextMs: 1400},
@@ -33,8 +33,8 @@ func sampleWhy() node.Why {
 
 func TestWhyText(t *testing.T) {
 	y := sampleWhy()
-	y.Reason, y.Tried = whyReason(&y), whyTried(&y)
-	equal(t, render(t, func(w *strings.Builder) error { return WriteWhy(w, y) }), `
+	y.Reason = whyReason(&y)
+	equal(t, render(t, func(w *strings.Builder) error { return WriteWhy(w, &y) }), `
 node     `+ipA+`
 key      `+keyA+`
 session  established, path changed 1 time
@@ -44,7 +44,7 @@ WAY                  SOURCE     STATE    COST      RTT      LOSS    HOPS  ANSWER
 0000.0000.0000.0153  dht        used     4.10 ms   3.10 ms  0 %     2     0s        udp4
 0000.0000.0000.0013  mesh       standby  20.00 ms  9.00 ms  12.5 %  1     3s        bat0, metric 200
 0000.0000.0000.0157  supernode  untried  -         -        -       2     never
-0000.0000.0000.0155  theirs     resting  3.00 ms   2.00 ms  0 %     2     never     rests 1.4 s
+0000.0000.0000.0155  theirs     resting  3.00 ms   2.00 ms  0 %     2     never     rests 1.4s
 -                    peer       down     -         -        -       1     never     lan, does not answer?
 
 HOP  DIRECTOR    SLOT  NODE  ADDRESS                                  PATH                 KNOWN BY
@@ -97,54 +97,24 @@ func TestWhyReasons(t *testing.T) {
 	}
 }
 
+// What was tried stands below the reason.
 func TestWhyTried(t *testing.T) {
-	none := node.Why{State: "none"}
-	for _, c := range []struct {
-		name   string
-		change func(y *node.Why)
-		want   string
-	}{
-		{"nobody", func(*node.Why) {}, "peers: none is up, so nobody can be asked|supernode: none answers|search: none lately; the next packet for it begins one"},
-		{"in use", func(y *node.Why) { y.State = "session" }, ""},
-		{"idle", func(y *node.Why) { y.State, y.PeersUp = "idle", 1 }, "supernode: none answers|search: not needed"},
-		{"all have failed", func(y *node.Why) {
-			y.PeersUp, y.Supernode = 1, ipB
-			y.Mesh = &node.WhyMesh{State: "absent", Nodes: 7}
-			y.Advice = &node.WhyAdvice{By: ipB, Word: "none", AgoMs: 400}
-			y.Search = &node.WhySearch{AgoMs: 75_000}
-		}, "mesh: not among the 7 nodes that it knows|supernode: " + ipB + " knew no way 0.4 s ago|search: the last one failed 1m 15s ago; the next packet for it begins another"},
-		{"running", func(y *node.Why) {
-			y.PeersUp, y.Supernode = 1, ipB
-			y.Mesh = &node.WhyMesh{State: "silent", MAC: "02:00:00:00:00:01", NextMs: 3100}
-			y.Search = &node.WhySearch{Running: true, AgoMs: 900, Asked: 3, Waiting: 2}
-		}, "mesh: 02:00:00:00:00:01 did not answer; it may be called again in 3.1 s|supernode: " + ipB + " was not asked lately|search: runs since 0.9 s; 3 nodes asked, 2 not answered yet"},
-		{"waits", func(y *node.Why) {
-			y.PeersUp = 1
-			y.Mesh = &node.WhyMesh{State: "not-called", MAC: "02:00:00:00:00:01", Metric: 255}
-			y.Advice = &node.WhyAdvice{By: ipB, Word: "silence", AgoMs: 100}
-			y.Search = &node.WhySearch{Running: true, SupernodeMs: 550, AgoMs: 50}
-		}, "mesh: it is there as 02:00:00:00:00:01, metric 255; the first packet for it calls it|supernode: " + ipB + " did not answer 0.1 s ago|search: runs since 0.0 s; a supernode has 0.5 s left to answer"},
-	} {
-		y := none
-		c.change(&y)
-		if got := strings.Join(whyTried(&y), "|"); got != c.want {
-			t.Errorf("%s:\n%s\nwant\n%s", c.name, got, c.want)
-		}
-	}
-	for _, state := range []string{"absent", "up", "called", "silent", "not-called", "not-admitted"} {
-		y := node.Why{State: "none", PeersUp: 1, Mesh: &node.WhyMesh{State: state, MAC: "02:00:00:00:00:01"}}
-		if got := whyTried(&y)[0]; len(got) < len("mesh: x") {
-			t.Errorf("%s: %q", state, got)
-		}
-	}
+	y := node.Why{IP: ipA, State: "none", Tried: []string{"mesh: not\x1b there", "search: none"}}
+	y.Reason = whyReason(&y)
+	equal(t, render(t, func(w *strings.Builder) error { return WriteWhy(w, &y) }), `
+node    `+ipA+`
+reason  no way is known
+        mesh: not? there
+        search: none
+`)
 }
 
-// The method completes what the node says by the sentences.
+// The method completes what the node says by the sentence.
 func TestWhyMethod(t *testing.T) {
 	r := NewMethods(&fakeBackend{why: sampleWhy()})
 	got, err := r.Call(t.Context(), "why", map[string]any{"target": "nyc"})
-	y, ok := got.(node.Why)
-	if err != nil || !ok || y.Target != "nyc" || !strings.HasPrefix(y.Reason, "dht: measured") || y.Tried == nil {
+	y, ok := got.(*node.Why)
+	if err != nil || !ok || y.Target != "nyc" || !strings.HasPrefix(y.Reason, "dht: measured") {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := r.Call(t.Context(), "why", nil); err == nil || !strings.Contains(err.Error(), "argument 'target' is missing") {

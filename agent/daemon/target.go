@@ -69,17 +69,17 @@ func (d *Daemon) target(ctx context.Context, s string) (target, error) {
 }
 
 // Why implements admin.Backend.
-func (d *Daemon) Why(ctx context.Context, to string) (node.Why, error) {
+func (d *Daemon) Why(ctx context.Context, to string) (*node.Why, error) {
 	t, err := d.target(ctx, to)
 	if err != nil {
-		return node.Why{}, err
+		return nil, err
 	}
 	if !t.ip.Valid() {
-		return node.Why{}, admin.Errorf(admin.CodeBadArgument, "argument 'target': %s is a path, and there is nothing to choose: see meshagent trace", t.label)
+		return nil, admin.Errorf(admin.CodeBadArgument, "argument 'target': %s is a path, and there is nothing to choose: see meshagent trace", t.label)
 	}
-	got := make(chan node.Why, 1)
+	got := make(chan *node.Why, 1)
 	if !d.engine.do(ctx, func(now mono.Time) { got <- d.engine.node.Why(now, t.ip) }) {
-		return node.Why{}, errStopping
+		return nil, errStopping
 	}
 	w := <-got
 	w.Target = to

@@ -83,7 +83,7 @@ type Node struct {
 	found    pathfinder.Out
 	super    supernodes
 
-	failed   failures
+	failed   []failure // the last searches that found nothing
 	pings    map[uint64]*ping
 	refusing map[cjdns.IP]bool // see Refuse
 	mesh     meshState

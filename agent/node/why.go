@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
+	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
 	"github.com/meshagent/meshagent/agent/mono"
@@ -14,27 +16,16 @@ import (
 
 // Why returns how packets for ip travel, and what else is known about the way
 // there. It changes nothing, and allocates.
-func (n *Node) Why(now mono.Time, ip cjdns.IP) Why {
-	w := Why{
-		IP: ip.String(), State: "none", Ways: []WayStatus{}, Hops: []HopStatus{}, Tried: []string{},
-		ChangedMs: -1, Mesh: n.whyMesh(now, ip), Advice: n.whyAdvice(now, ip), Search: n.whySearch(now, ip),
-	}
-	if s, ok := n.super.client.Active(); ok {
-		w.Supernode = s.IP.String()
-	}
+func (n *Node) Why(now mono.Time, ip cjdns.IP) *Why {
+	w := &Why{IP: ip.String(), State: "none", Ways: []WayStatus{}, Hops: []HopStatus{}, Tried: []string{}, ChangedMs: -1}
 	if ip == n.self.IP {
 		w.State, w.PublicKey = "self", n.self.Public.String()
 		return w
 	}
-	if key, _, ok := n.finder.Known(ip); ok {
-		w.PublicKey = key.String()
-	}
+	key, _, _ := n.finder.Known(ip)
 	for _, p := range n.peers {
-		if p.up {
-			w.PeersUp++
-		}
 		if p.ip == ip {
-			w.PublicKey, w.Name = p.key.String(), p.title()
+			key, w.Name = p.key, p.title()
 		}
 	}
 	label := cjdns.Label(0)
@@ -42,10 +33,15 @@ func (n *Node) Why(now mono.Time, ip cjdns.IP) Why {
 		w.State, label = "idle", best.Label
 	}
 	if s := n.sessions.ByIP(ip); s != nil && s.Path != 0 {
-		w.State, label = "session", s.Path
-		n.whySession(now, &w, s)
+		w.State, label, key = "session", s.Path, s.Key
+		n.whySession(now, w, s)
+	} else {
+		w.Tried = n.whyTried(now, ip, label != 0)
 	}
-	n.whyWays(now, &w, ip, label)
+	if !key.IsZero() {
+		w.PublicKey = key.String()
+	}
+	n.whyWays(now, w, ip, label)
 	if label != 0 {
 		w.Label, w.Hops = label.String(), n.whyHops(label, ip)
 	}
@@ -53,7 +49,7 @@ func (n *Node) Why(now mono.Time, ip cjdns.IP) Why {
 }
 
 func (n *Node) whySession(now mono.Time, w *Why, s *session.Session) {
-	w.PublicKey, w.Session = s.Key.String(), s.CA.State().String()
+	w.Session = s.CA.State().String()
 	w.Cause, w.Changes = s.Why.Cause(), s.Changes
 	if s.Changes == 0 {
 		return
@@ -84,7 +80,6 @@ func (n *Node) whyWays(now mono.Time, w *Why, ip cjdns.IP, label cjdns.Label) {
 			way.State = "failed"
 		}
 		if p := n.firstHop(r.Label); p != nil {
-			way.Via = p.ip.String()
 			n.wayBy(&way, p, r.Label)
 		}
 		w.Ways = append(w.Ways, way)
@@ -161,9 +156,9 @@ func (n *Node) whyHops(label cjdns.Label, ip cjdns.IP) []HopStatus {
 			s.IP = ip // that is whom the label is for
 		}
 		if s.IP != (cjdns.IP{}) {
-			h.IP, h.Version = s.IP.String(), s.Version
+			h.IP = s.IP.String()
 			if !s.Key.IsZero() {
-				h.PublicKey, h.KnownBy = s.Key.String(), s.From.String()
+				h.KnownBy = s.From.String()
 				if p := n.byKey(s.Key); p != nil {
 					h.Name = p.title()
 				}
@@ -174,83 +169,82 @@ func (n *Node) whyHops(label cjdns.Label, ip cjdns.IP) []HopStatus {
 	return list
 }
 
-// whyMesh says what the mesh knows of ip; nil if there is none.
-func (n *Node) whyMesh(now mono.Time, ip cjdns.IP) *WhyMesh {
-	l := n.meshLink()
-	if l == nil {
-		return nil
+// whyTried says what was done to find a way to ip, and what is next. Sentences
+// are put together without fmt, which would take half as much code again.
+func (n *Node) whyTried(now mono.Time, ip cjdns.IP, idle bool) []string {
+	ago := func(t mono.Time) string { return now.Sub(t).Abs().Round(100 * time.Millisecond).String() }
+	list := make([]string, 0, 4)
+	if !slices.ContainsFunc(n.peers, func(p *Peer) bool { return p.up }) {
+		list = append(list, "peers: none is up, so nobody can be asked")
 	}
-	m := &WhyMesh{Nodes: len(n.mesh.nodes), State: "absent"}
-	e, p := n.mesh.nodes[ip], n.mesh.peers[ip]
-	if e == nil {
-		return m
+	if n.meshLink() != nil {
+		list = append(list, "mesh: "+n.whyMesh(now, ip, ago))
 	}
-	m.MAC, m.Metric = e.addr().String(), e.now().Metric
-	switch {
-	case p != nil && p.up:
-		m.State = "up"
-	case !n.Admits(e.key):
-		m.State = "not-admitted"
-	case now < e.nextCall:
-		m.State, m.NextMs = "silent", e.nextCall.Sub(now).Milliseconds()
-	case p != nil:
-		m.State = "called"
-	default:
-		m.State = "not-called" // the first packet for it does that
+	by := "none answers"
+	if a, ok := n.super.client.Advice(ip); ok {
+		by = a.By.String() + " " + a.Word.String() + " " + ago(a.At) + " ago"
+	} else if s, ok := n.super.client.Active(); ok {
+		by = s.IP.String() + " was not asked lately"
 	}
-	return m
-}
-
-// whyAdvice returns what a supernode last said about ip; nil if nothing.
-func (n *Node) whyAdvice(now mono.Time, ip cjdns.IP) *WhyAdvice {
-	a, ok := n.super.client.Advice(ip)
-	if !ok {
-		return nil
+	search, since := "none lately; the next packet for it begins one", "runs since "
+	if idle {
+		search = "not needed"
 	}
-	word := map[pathfinder.Word]string{
-		pathfinder.WordWay: "way", pathfinder.WordNone: "none", pathfinder.WordFalse: "false", pathfinder.WordSilence: "silence",
-	}[a.Word]
-	return &WhyAdvice{By: a.By.String(), Word: word, AgoMs: msSince(now, a.At)}
-}
-
-// whySearch returns the search for ip that is running, else the last one that
-// has failed; nil if there was none lately.
-func (n *Node) whySearch(now mono.Time, ip cjdns.IP) *WhySearch {
-	if s, ok := n.finder.SearchFor(ip); ok {
-		return &WhySearch{
-			Running: true, AgoMs: msSince(now, s.Began), Asked: s.Asked, Waiting: s.Waiting,
-			SupernodeMs: max(0, s.Snode.Sub(now).Milliseconds()), MeshMs: max(0, s.Mesh.Sub(now).Milliseconds()),
+	for _, f := range n.failed {
+		if f.ip == ip {
+			search = "the last one failed " + ago(f.at) + " ago; the next packet for it begins another"
 		}
 	}
-	if at, ok := n.failed.last(ip); ok {
-		return &WhySearch{AgoMs: msSince(now, at)}
+	if s, ok := n.finder.SearchFor(ip); ok {
+		search = since + ago(s.Began) + "; asked nodes: " + strconv.Itoa(s.Asked) + ", not answered yet: " + strconv.Itoa(s.Waiting)
+		if s.Mesh > now {
+			search = since + ago(s.Began) + "; the mesh has " + ago(s.Mesh) + " left to answer"
+		} else if s.Snode > now {
+			search = since + ago(s.Began) + "; a supernode has " + ago(s.Snode) + " left to answer"
+		}
 	}
-	return nil
+	return append(list, "supernode: "+by, "search: "+search)
 }
 
-// failures are the last searches that have ended without a way.
-type failures struct {
-	ips  [32]cjdns.IP
-	ats  [32]mono.Time
-	next uint
+// whyMesh says what the mesh knows of ip.
+func (n *Node) whyMesh(now mono.Time, ip cjdns.IP, ago func(mono.Time) string) string {
+	e, p := n.mesh.nodes[ip], n.mesh.peers[ip]
+	if e == nil {
+		return "not among the " + strconv.Itoa(len(n.mesh.nodes)) + " nodes that it knows"
+	}
+	mac := e.addr().String()
+	switch {
+	case p != nil && p.up:
+		return "a peering with " + mac + " is up"
+	case !n.Admits(e.key):
+		return "it is there as " + mac + ", but not admitted to peer with us"
+	case now < e.nextCall:
+		return mac + " did not answer; it may be called again in " + ago(e.nextCall)
+	case p != nil:
+		return mac + " was called and has not answered yet"
+	}
+	return "it is there as " + mac + ", metric " + strconv.Itoa(int(e.now().Metric)) + "; the first packet for it calls it"
 }
+
+// failure is a search that has ended without a way.
+type failure struct {
+	ip cjdns.IP
+	at mono.Time
+}
+
+// maxFailures is how many of them are remembered.
+const maxFailures = 32
 
 // noteFailed notes that a search for ip has found nothing.
 func (n *Node) noteFailed(now mono.Time, ip cjdns.IP) {
-	f := &n.failed
-	i := slices.Index(f.ips[:], ip)
-	if i < 0 {
-		i = int(f.next % uint(len(f.ips)))
-		f.next++
+	for i := range n.failed {
+		if n.failed[i].ip == ip {
+			n.failed[i].at = now
+			return
+		}
 	}
-	f.ips[i], f.ats[i] = ip, now
-}
-
-// last returns when the last search for ip has failed.
-func (f *failures) last(ip cjdns.IP) (mono.Time, bool) {
-	i := slices.Index(f.ips[:], ip)
-	if i < 0 {
-		return 0, false
+	if len(n.failed) >= maxFailures {
+		n.failed = n.failed[:copy(n.failed, n.failed[1:])]
 	}
-	return f.ats[i], true
+	n.failed = append(n.failed, failure{ip, now})
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
 // square is four nodes: a reaches z through r1 or through r2.
@@ -106,29 +108,29 @@ func TestWhyWithoutASession(t *testing.T) {
 		t.Errorf("a direct peer: %+v", y)
 	}
 	nobody := w.host("nobody", 0)
+	tried := func(ip cjdns.IP) string { return strings.Join(a.node.Why(w.now, ip).Tried, "|") }
 	y = a.node.Why(w.now, nobody.id.IP)
-	if y.State != "none" || y.Label != "" || y.Search != nil || y.Advice != nil || y.Supernode != c.id.IP.String() || y.PeersUp != 1 || y.Mesh != nil {
+	server := "supernode: " + c.id.IP.String()
+	if y.State != "none" || y.Label != "" || tried(nobody.id.IP) != server+" was not asked lately|search: none lately; the next packet for it begins one" {
 		t.Errorf("a stranger: %+v", y)
 	}
 	a.tell(nobody, "are you there?")
-	if y = a.node.Why(w.now, nobody.id.IP); y.Search == nil || !y.Search.Running || y.Search.SupernodeMs <= 0 {
-		t.Errorf("while it is searched: %+v", y.Search)
+	if got := tried(nobody.id.IP); got != server+" was not asked lately|search: runs since 0s; a supernode has 600ms left to answer" {
+		t.Errorf("while it is searched: %s", got)
 	}
 	w.run(20 * time.Second)
-	y = a.node.Why(w.now, nobody.id.IP)
-	if y.State != "none" || y.Search == nil || y.Search.Running || y.Search.AgoMs < 5000 || y.Advice == nil || y.Advice.Word != "none" || y.Advice.By != c.id.IP.String() {
-		t.Errorf("after the search: %+v %+v %+v", y, y.Search, y.Advice)
+	if got := tried(nobody.id.IP); !strings.HasPrefix(got, server+" knew no way 20s ago|search: the last one failed ") || !strings.HasSuffix(got, " ago; the next packet for it begins another") {
+		t.Errorf("after the search: %s", got)
 	}
 	// The supernode names a way.
 	far := w.hosts[3]
-	a.node.finder.Bad(w.now, far.id.IP, 0)
 	w.hear(a, far, time.Second)
 	y = a.node.Why(w.now, far.id.IP)
 	if y.State != "session" || len(y.Hops) != 3 || y.Hops[1].IP != c.id.IP.String() || y.Hops[2].IP != far.id.IP.String() {
 		t.Errorf("%+v", y)
 	}
-	if y.Advice != nil && (y.Advice.Word != "way" || !strings.Contains("supernode dht", y.Ways[0].Source)) {
-		t.Errorf("%+v %+v", y.Advice, y.Ways)
+	if !strings.Contains("supernode dht", y.Ways[0].Source) || len(y.Tried) != 0 {
+		t.Errorf("%+v", y)
 	}
 	// The supernode itself knows the hops from what was announced to it.
 	w.hear(c, a, time.Second)
@@ -142,26 +144,33 @@ func TestWhyWithoutASession(t *testing.T) {
 func TestWhyInAMesh(t *testing.T) {
 	w, a, b := meshPair(t, 703)
 	lost := w.host("lost", -2)
-	y := a.node.Why(w.now, b.id.IP)
-	if y.Mesh == nil || y.Mesh.State != "not-called" || y.Mesh.Metric != 200 || y.Mesh.MAC != b.mac.String() || y.Mesh.Nodes != 1 || len(y.Ways) != 0 {
-		t.Errorf("before: %+v %+v", y, y.Mesh)
+	mesh := func(to *host) (y *Why, says string) {
+		y = a.node.Why(w.now, to.id.IP)
+		for _, s := range y.Tried {
+			if strings.HasPrefix(s, "mesh: ") {
+				return y, s[6:]
+			}
+		}
+		return y, ""
+	}
+	if y, says := mesh(b); len(y.Ways) != 0 || says != "it is there as "+b.mac.String()+", metric 200; the first packet for it calls it" {
+		t.Errorf("before: %+v", y)
 	}
 	w.chat(a, b, 2*time.Second, 100*time.Millisecond, nil)
-	y = a.node.Why(w.now, b.id.IP)
-	if y.State != "session" || y.Mesh.State != "up" || len(y.Ways) != 1 || y.Ways[0].Source != "mesh" || y.Ways[0].Metric != 200 || y.Ways[0].State != "used" {
+	if y, _ := mesh(b); y.State != "session" || len(y.Ways) != 1 || y.Ways[0].Source != "mesh" || y.Ways[0].Metric != 200 || y.Ways[0].State != "used" {
 		t.Errorf("a peering: %+v", y)
 	}
-	if y = a.node.Why(w.now, lost.id.IP); y.State != "none" || y.Mesh.State != "absent" {
+	if y, says := mesh(lost); y.State != "none" || says != "not among the 1 nodes that it knows" {
 		t.Errorf("absent: %+v", y)
 	}
 	a.told(lost.meshNode()) // the mesh tells of it, and it does not answer
 	a.tell(lost, "hello")
-	if y = a.node.Why(w.now, lost.id.IP); y.Mesh.State != "called" || len(y.Ways) != 1 || y.Ways[0].State != "down" || y.Ways[0].Source != "mesh" {
-		t.Errorf("called: %+v %+v", y.Mesh, y.Ways)
+	if y, says := mesh(lost); len(y.Ways) != 1 || y.Ways[0].State != "down" || y.Ways[0].Source != "mesh" || says != lost.mac.String()+" was called and has not answered yet" {
+		t.Errorf("called: %+v", y)
 	}
 	w.run(12 * time.Second)
-	if y = a.node.Why(w.now, lost.id.IP); y.Mesh.State != "silent" || y.Mesh.NextMs <= 0 {
-		t.Errorf("silent: %+v", y.Mesh)
+	if y, says := mesh(lost); !strings.HasPrefix(says, lost.mac.String()+" did not answer; it may be called again in ") {
+		t.Errorf("silent: %+v", y)
 	}
 }
 
@@ -174,11 +183,7 @@ func TestFailuresAreBounded(t *testing.T) {
 		to[14], to[15] = byte(i>>8), byte(i)
 		a.node.noteFailed(w.now, to)
 	}
-	if _, ok := a.node.failed.last(to); !ok {
-		t.Error("the last one is not there")
-	}
-	to[14], to[15] = 0, 0
-	if _, ok := a.node.failed.last(to); ok {
-		t.Error("the first one is still there")
+	if f := a.node.failed; len(f) != maxFailures || f[maxFailures-1].ip != to {
+		t.Errorf("%d are remembered, the last %v", len(f), f[len(f)-1].ip)
 	}
 }

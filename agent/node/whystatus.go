@@ -29,14 +29,8 @@ type Why struct {
 	CostMicros    int64  `json:"costThenMicros,omitempty"`
 	WasCostMicros int64  `json:"wasCostMicros,omitempty"`
 
-	PeersUp   int        `json:"peersUp"`             // of this node
-	Supernode string     `json:"supernode,omitempty"` // address of the one in use
-	Advice    *WhyAdvice `json:"advice,omitempty"`    // of a supernode, the last one
-	Mesh      *WhyMesh   `json:"mesh,omitempty"`      // absent without a mesh
-	Search    *WhySearch `json:"search,omitempty"`    // absent if there was none lately
-
 	Reason string   `json:"reason"` // all that in one sentence; admin writes it
-	Tried  []string `json:"tried"`  // what was done to find a way, a sentence each; the same
+	Tried  []string `json:"tried"`  // without a session: what was done to find a way and what is next, a sentence each
 }
 
 // WayStatus is one way to a node.
@@ -57,8 +51,7 @@ type WayStatus struct {
 	CostMicros   int64  `json:"costMicros"` // by which ways are compared; 0: not measured lately
 	AnsweredMs   int64  `json:"answeredMs"` // ms since the last answer along it; -1 never
 	Hops         int    `json:"hops"`
-	Via          string `json:"via,omitempty"`  // address of the peer where it begins
-	Link         string `json:"link,omitempty"` // of that peer
+	Link         string `json:"link,omitempty"` // on which it begins
 	Metric       uint8  `json:"metric,omitempty"`
 	NextMs       int64  `json:"nextMs,omitempty"`
 	Problem      string `json:"problem,omitempty"`
@@ -76,40 +69,9 @@ type HopStatus struct {
 	Label    string `json:"label"`
 	// KnownBy says who names the node: peer, theirs, dht, supernode, announced
 	// (we are a supernode, and its links were announced to us). Empty: nobody.
-	KnownBy   string `json:"knownBy,omitempty"`
-	Name      string `json:"name,omitempty"`
-	IP        string `json:"ip,omitempty"`
-	PublicKey string `json:"publicKey,omitempty"`
-	Version   uint32 `json:"version,omitempty"`
-	Link      string `json:"link,omitempty"`   // of the first hop
-	LLAddr    string `json:"lladdr,omitempty"` // of the first hop
-}
-
-// WhyMesh says what the mesh knows of a node.
-type WhyMesh struct {
-	// State is absent, up (there is a peering), called (it has not answered
-	// yet), silent (it has not answered; NextMs until it is called again),
-	// not-called (nobody has sent to it), or not-admitted.
-	State  string `json:"state"`
-	Nodes  int    `json:"nodes"` // that the mesh knows
-	MAC    string `json:"mac,omitempty"`
-	Metric uint8  `json:"metric,omitempty"`
-	NextMs int64  `json:"nextMs,omitempty"`
-}
-
-// WhySearch is a search that is running, or has failed.
-type WhySearch struct {
-	Running     bool  `json:"running"`
-	AgoMs       int64 `json:"agoMs"`       // since it began, or failed
-	Asked       int   `json:"asked"`       // nodes
-	Waiting     int   `json:"waiting"`     // for their answers
-	SupernodeMs int64 `json:"supernodeMs"` // that a supernode has left to answer
-	MeshMs      int64 `json:"meshMs"`      // the same of the mesh
-}
-
-// WhyAdvice is what a supernode last said.
-type WhyAdvice struct {
-	By    string `json:"by"`
-	Word  string `json:"word"` // way, none, false (it cannot be), or silence
-	AgoMs int64  `json:"agoMs"`
+	KnownBy string `json:"knownBy,omitempty"`
+	Name    string `json:"name,omitempty"`
+	IP      string `json:"ip,omitempty"`
+	Link    string `json:"link,omitempty"`   // of the first hop
+	LLAddr  string `json:"lladdr,omitempty"` // of the first hop
 }

@@ -80,8 +80,7 @@ type Client struct {
 	nextHunt mono.Time // when the next peer may be asked
 	left     []parting // peers that went, so that one that comes and goes is not asked each time
 
-	advice     [maxAdvice]Advice // the last answers
-	nextAdvice uint
+	advice []Advice // the last answers, the oldest first
 
 	announcer
 	Drops ClientDrops

@@ -152,6 +152,11 @@ const (
 	WordSilence                 // it did not answer
 )
 
+// String says it: "named a way".
+func (w Word) String() string {
+	return [...]string{"said nothing", "named a way", "knew no way", "named a way that cannot be", "did not answer"}[min(w, WordSilence)]
+}
+
 // Advice is an answer of a supernode to a question for a way.
 type Advice struct {
 	Target cjdns.IP
@@ -165,17 +170,19 @@ const maxAdvice = 32
 
 // advised remembers an answer, in place of the oldest one.
 func (c *Client) advised(now mono.Time, target, by cjdns.IP, w Word) {
-	c.advice[c.nextAdvice%maxAdvice] = Advice{target, by, now, w}
-	c.nextAdvice++
+	if len(c.advice) >= maxAdvice {
+		c.advice = c.advice[:copy(c.advice, c.advice[1:])]
+	}
+	c.advice = append(c.advice, Advice{target, by, now, w})
 }
 
 // Advice returns the last answer about target; false if there is none among
 // the last answers about all.
-func (c *Client) Advice(target cjdns.IP) (a Advice, ok bool) {
-	for i := range c.advice {
-		if b := &c.advice[i]; b.Word != 0 && b.Target == target && (!ok || b.At >= a.At) {
-			a, ok = *b, true
+func (c *Client) Advice(target cjdns.IP) (Advice, bool) {
+	for i := len(c.advice) - 1; i >= 0; i-- {
+		if c.advice[i].Target == target {
+			return c.advice[i], true
 		}
 	}
-	return a, ok
+	return Advice{}, false
 }

@@ -60,11 +60,11 @@ func (a *agent) Trace(_ context.Context, target string) (admin.TraceResult, erro
 	return admin.TraceResult{Target: target, Hops: []admin.TraceHop{{Hop: 1, IP: ipA, RTTMicros: 300}}}, nil
 }
 
-func (a *agent) Why(_ context.Context, target string) (node.Why, error) {
+func (a *agent) Why(_ context.Context, target string) (*node.Why, error) {
 	if target != ipA {
-		return node.Why{}, admin.Errorf(admin.CodeNotFound, "no peer is called %q", target)
+		return nil, admin.Errorf(admin.CodeNotFound, "no peer is called %q", target)
 	}
-	return node.Why{Target: target, IP: target, State: "self"}, nil
+	return &node.Why{Target: target, IP: target, State: "self", Tried: []string{}}, nil
 }
 
 func (a *agent) PeerAdd(_ context.Context, p config.Peer) (config.PeerChange, error) {
