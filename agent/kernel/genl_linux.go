@@ -22,13 +22,13 @@ type genlConn struct {
 
 const genlHeader = 4
 
-// dial opens netlink sockets; a variable for tests.
-var dial = netlink.Dial
+// Dial opens netlink sockets; a variable for tests, here and elsewhere.
+var Dial = netlink.Dial
 
 // dialGenl opens a connection to the family with that name. The error is
 // unix.ENOENT if the kernel does not have it.
 func dialGenl(name string) (*genlConn, error) {
-	nc, err := dial(unix.NETLINK_GENERIC, nil)
+	nc, err := Dial(unix.NETLINK_GENERIC, nil)
 	if err != nil {
 		return nil, err
 	}

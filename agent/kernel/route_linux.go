@@ -14,7 +14,7 @@ import (
 type routeConn struct{ *netlink.Conn }
 
 func dialRoute() (routeConn, error) {
-	c, err := netlink.Dial(unix.NETLINK_ROUTE, nil)
+	c, err := Dial(unix.NETLINK_ROUTE, nil)
 	return routeConn{c}, err
 }
 

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -109,9 +111,9 @@ func (k *fakeKernel) serve(reqs []netlink.Message) ([]netlink.Message, error) {
 
 // open connects a Wifi to the fake kernel.
 func (k *fakeKernel) open() (*Wifi, error) {
-	old := dial
-	dial = func(int, *netlink.Config) (*netlink.Conn, error) { return nltest.Dial(k.serve), nil }
-	k.t.Cleanup(func() { dial = old })
+	old := Dial
+	Dial = func(int, *netlink.Config) (*netlink.Conn, error) { return nltest.Dial(k.serve), nil }
+	k.t.Cleanup(func() { Dial = old })
 	return OpenWifi()
 }
 
@@ -428,6 +430,29 @@ func TestWifiEvents(t *testing.T) {
 	for _, b := range [][]byte{nil, {1}, {unix.NL80211_CMD_FRAME, 1, 0, 0}, {unix.NL80211_CMD_NEW_STATION, 1, 0, 0, 200, 0, 1, 0}} {
 		if e, ok := parseWifiEvent(b); ok {
 			t.Errorf("% x: %+v", b, e)
+		}
+	}
+}
+
+func TestWifiManager(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "wpa_supplicant")
+	old := managerDirs
+	managerDirs = []string{dir}
+	t.Cleanup(func() { managerDirs = old })
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "wlan0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := os.WriteFile(filepath.Join(dir, "wlan1"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"wlan0": "wpa_supplicant", "wlan1": "", "wlan2": "", "../wpa_supplicant/wlan0": "wpa_supplicant", "..": ""} {
+		if got := WifiManager(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
 }
