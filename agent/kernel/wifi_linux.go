@@ -107,6 +107,11 @@ type Cell struct {
 	MinSignal  int     // mesh: peer with nobody below that, dBm; 0: any
 }
 
+// beaconInterval of a mesh point, in units of 1024 us. It is that of access
+// points: many drivers cannot have two intervals on one radio, and refuse the
+// mesh point with the interval that the kernel gives it otherwise.
+const beaconInterval = 100
+
 // JoinMesh joins a mesh without encryption; the interface is a mesh point and
 // up. Frames are not forwarded by the driver (mesh_fwding 0): that is the
 // agent's work. Peers do not sleep.
@@ -117,6 +122,7 @@ func (w *Wifi) JoinMesh(index int, c *Cell) error {
 		conf = putU32(conf, unix.NL80211_MESHCONF_RSSI_THRESHOLD, uint32(int32(c.MinSignal)))
 	}
 	args := putAttr(ifindex(index), unix.NL80211_ATTR_MESH_ID, []byte(c.ID))
+	args = putU32(args, unix.NL80211_ATTR_BEACON_INTERVAL, beaconInterval)
 	args = putNested(c.channel(args), unix.NL80211_ATTR_MESH_CONFIG, conf)
 	return w.tell("join the mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
 }

@@ -286,6 +286,9 @@ func TestJoin(t *testing.T) {
 	if v := find(mesh, unix.NL80211_ATTR_MESH_CONFIG, unix.NL80211_MESHCONF_FORWARDING); len(v) != 1 || v[0] != 0 {
 		t.Errorf("mesh_fwding % x, want 0", v)
 	}
+	if v := find(mesh, unix.NL80211_ATTR_BEACON_INTERVAL); v.u32() != 100 {
+		t.Errorf("beacon interval %d, want that of access points", v.u32())
+	}
 	if v := find(mesh, unix.NL80211_ATTR_MESH_CONFIG, unix.NL80211_MESHCONF_RSSI_THRESHOLD); int32(v.u32()) != -80 {
 		t.Errorf("threshold %d", int32(v.u32()))
 	}
