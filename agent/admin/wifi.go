@@ -20,29 +20,29 @@ type WifiBackend interface {
 
 // WifiStatus is the answer of wifi.
 type WifiStatus struct {
-	Problem string      `json:"problem,omitempty"` // why no radio can be listed
-	Radios  []WifiRadio `json:"radios"`
-	Links   []WifiLink  `json:"links"`
+	Problem string       `json:"problem,omitempty"` // why no radio can be listed
+	Radios  []*WifiRadio `json:"radios"`
+	Links   []*WifiLink  `json:"links"`
 }
 
 // WifiRadio is a radio and what it can do.
 type WifiRadio struct {
-	Name     string      `json:"name"`
-	Can      []string    `json:"can"`      // mesh point, IBSS, each perhaps "beside an access point"
-	Channels []int       `json:"channels"` // on which a network may be begun
-	Ifaces   []WifiIface `json:"interfaces"`
+	Name     string       `json:"name"`
+	Can      []string     `json:"can"`      // mesh point, IBSS, each perhaps "beside an access point"
+	Channels []int        `json:"channels"` // on which a network may be begun
+	Ifaces   []*WifiIface `json:"interfaces"`
 }
 
 // WifiIface is an interface of a radio.
 type WifiIface struct {
-	Name     string        `json:"name"`
-	Type     string        `json:"type"` // iw's word
-	MAC      batman.MAC    `json:"address"`
-	Network  string        `json:"network,omitempty"`
-	Channel  int           `json:"channel,omitempty"`
-	MHz      int           `json:"mhz,omitempty"`
-	Width    int           `json:"width,omitempty"` // MHz
-	Stations []WifiStation `json:"stations,omitempty"`
+	Name     string         `json:"name"`
+	Type     string         `json:"type"` // iw's word
+	MAC      batman.MAC     `json:"address"`
+	Network  string         `json:"network,omitempty"`
+	Channel  int            `json:"channel,omitempty"`
+	MHz      int            `json:"mhz,omitempty"`
+	Width    int            `json:"width,omitempty"` // MHz
+	Stations []*WifiStation `json:"stations,omitempty"`
 }
 
 // WifiStation is a station and the link to it.
@@ -104,8 +104,7 @@ func WriteWifi(w io.Writer, s WifiStatus) {
 			t += " " + strconv.Itoa(n)
 		}
 		t += "\n"
-		for i := range r.Ifaces {
-			f := &r.Ifaces[i]
+		for _, f := range r.Ifaces {
 			t += "  " + f.Name + ": " + f.Type
 			if f.Network != "" {
 				t += " '" + clean(f.Network) + "'"
@@ -114,14 +113,12 @@ func WriteWifi(w io.Writer, s WifiStatus) {
 				t += ", channel " + strconv.Itoa(f.Channel) + " (" + strconv.Itoa(f.MHz) + " MHz, width " + strconv.Itoa(f.Width) + ")"
 			}
 			t += "\n"
-			for j := range f.Stations {
-				st := &f.Stations[j]
+			for _, st := range f.Stations {
 				t += "    " + st.MAC.String() + " " + radioText(&st.Radio) + "\n"
 			}
 		}
 	}
-	for i := range s.Links {
-		l := &s.Links[i]
+	for _, l := range s.Links {
 		t += "mesh '" + clean(l.MeshID) + "' on " + l.Iface + ": " + clean(cmp.Or(l.Problem, l.How+l.Note)) + "\n"
 	}
 	_, _ = io.WriteString(w, t)

@@ -17,9 +17,9 @@ func (fakeWifi) Wifi(context.Context) (WifiStatus, error) { return sampleWifi(),
 
 func sampleWifi() WifiStatus {
 	return WifiStatus{
-		Radios: []WifiRadio{
-			{Name: "phy0", Can: []string{"mesh point beside an access point", "IBSS"}, Channels: []int{1, 6, 36}, Ifaces: []WifiIface{
-				{Name: "wmesh0", Type: "mesh point", MAC: batman.MAC{2}, Channel: 1, MHz: 2412, Width: 20, Stations: []WifiStation{
+		Radios: []*WifiRadio{
+			{Name: "phy0", Can: []string{"mesh point beside an access point", "IBSS"}, Channels: []int{1, 6, 36}, Ifaces: []*WifiIface{
+				{Name: "wmesh0", Type: "mesh point", MAC: batman.MAC{2}, Channel: 1, MHz: 2412, Width: 20, Stations: []*WifiStation{
 					{batman.MAC{2, 1}, mesh.Radio{Signal: -59, SignalAvg: -61, TxRate: 722, RxRate: 650, Expected: 281, Packets: 88, Retries: 12, Failed: 2, Busy: 40}},
 					{batman.MAC{2, 2}, mesh.Radio{Signal: -80, Busy: -1}},
 				}},
@@ -27,7 +27,7 @@ func sampleWifi() WifiStatus {
 			}},
 			{Name: "phy1", Channels: []int{}},
 		},
-		Links: []WifiLink{
+		Links: []*WifiLink{
 			{MeshID: "street", Iface: "wmesh0", Made: true, How: "mesh point; because", Note: "; but set this"},
 			{MeshID: "lane", Iface: "wmesh1", Problem: "phy1: channel 14 is not allowed: expected one of 1 6"},
 			{MeshID: "park", Iface: "wmesh2", How: "IBSS: because"},

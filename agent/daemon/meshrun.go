@@ -219,7 +219,7 @@ func meshMTU(c config.Mesh, ifs []*hardIf) int {
 type meshView struct {
 	name   string // of the mesh device
 	ifs    []hardIfView
-	radios []admin.WifiLink
+	radios []*admin.WifiLink
 	air    map[int]airTime // by index of the device; not changed any more
 }
 

@@ -153,8 +153,10 @@ func (j *radioJoin) iface(name string) *kernel.WifiIface {
 // up are the interfaces that keep a radio busy.
 func (j *radioJoin) up() (list []*kernel.WifiIface) {
 	for _, f := range j.ifs {
-		if d, ok := j.devs.ByName(f.Name); ok && d.Up {
-			list = append(list, f)
+		for i := range j.devs {
+			if d := &j.devs[i]; d.Index == f.Index && d.Up {
+				list = append(list, f)
+			}
 		}
 	}
 	return list
@@ -262,7 +264,7 @@ func (j *radioJoin) use(f *kernel.WifiIface) error {
 		j.leave(f)
 	}
 	if f.Type != c.typ {
-		if err := errors.Join(kernel.SetUp(f.Name, false), j.w.SetType(f.Index, c.typ)); err != nil {
+		if err := errors.Join(kernel.SetUp(f.Index, false), j.w.SetType(f.Index, c.typ)); err != nil {
 			return err
 		}
 	}
@@ -312,7 +314,7 @@ func (j *radioJoin) makeOn(c *radioChoice) error {
 // join brings the interface up and into the mesh.
 func (j *radioJoin) join(c *radioChoice, f *kernel.WifiIface) error {
 	r := &j.h.radio
-	if err := kernel.SetUp(f.Name, true); err != nil {
+	if err := kernel.SetUp(f.Index, true); err != nil {
 		return err
 	}
 	cell := c.cell(r.want)
@@ -350,7 +352,7 @@ func (h *hardIf) releaseRadio(log *slog.Logger) {
 		err = w.DelIface(f.Index)
 	} else {
 		j.leave(f)
-		err = errors.Join(kernel.SetUp(f.Name, false), w.SetType(f.Index, kernel.IfStation))
+		err = errors.Join(kernel.SetUp(f.Index, false), w.SetType(f.Index, kernel.IfStation))
 	}
 	if err != nil {
 		log.Warn("the radio is not as it was before", "iface", h.device, "err", err)

@@ -10,9 +10,9 @@ import (
 // Wifi implements admin.WifiBackend. It asks the kernel itself; only what
 // became of the sections "wifi" comes from the supervisor.
 func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
-	s := admin.WifiStatus{Radios: []admin.WifiRadio{}}
+	s := admin.WifiStatus{Radios: []*admin.WifiRadio{}}
 	d.mu.Lock()
-	s.Links = append([]admin.WifiLink{}, d.meshView.radios...)
+	s.Links = append([]*admin.WifiLink{}, d.meshView.radios...)
 	air := d.meshView.air
 	d.mu.Unlock()
 	var phys []*kernel.Phy
@@ -27,7 +27,7 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 	}
 	ifs, _ := w.Ifaces()
 	for _, p := range phys {
-		r := admin.WifiRadio{Name: p.Name, Channels: p.Usable(), Ifaces: []admin.WifiIface{}}
+		r := &admin.WifiRadio{Name: p.Name, Channels: p.Usable(), Ifaces: []*admin.WifiIface{}}
 		for _, t := range []kernel.IfType{kernel.IfMesh, kernel.IfAdhoc} {
 			if !p.Types.Has(t) {
 				continue
@@ -43,10 +43,10 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 				continue
 			}
 			a := air[f.Index]
-			v := admin.WifiIface{Name: f.Name, Type: f.Type.String(), MAC: f.MAC, Network: f.SSID, MHz: f.MHz, Channel: kernel.MHzChannel(f.MHz), Width: f.Width}
+			v := &admin.WifiIface{Name: f.Name, Type: f.Type.String(), MAC: f.MAC, Network: f.SSID, MHz: f.MHz, Channel: kernel.MHzChannel(f.MHz), Width: f.Width}
 			stations, _ := w.Stations(f.Index, maxStations)
 			for _, st := range stations {
-				v.Stations = append(v.Stations, admin.WifiStation{MAC: st.MAC, Radio: linkRadio(st, &a)})
+				v.Stations = append(v.Stations, &admin.WifiStation{MAC: st.MAC, Radio: linkRadio(st, &a)})
 			}
 			r.Ifaces = append(r.Ifaces, v)
 		}
@@ -57,7 +57,7 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 
 // radioViews are what Wifi shows of the sections "wifi", and the airtime by
 // device.
-func (m *meshRun) radioViews() (links []admin.WifiLink, air map[int]airTime) {
+func (m *meshRun) radioViews() (links []*admin.WifiLink, air map[int]airTime) {
 	air = map[int]airTime{}
 	for _, h := range m.ifs {
 		if h.wifi && h.conn != nil {
@@ -66,7 +66,7 @@ func (m *meshRun) radioViews() (links []admin.WifiLink, air map[int]airTime) {
 		if h.cfg.Radio == nil {
 			continue
 		}
-		l := admin.WifiLink{MeshID: h.cfg.Radio.MeshID, Iface: h.device, Made: h.radio.made, How: h.radio.text, Note: h.radio.note, Problem: h.problem}
+		l := &admin.WifiLink{MeshID: h.cfg.Radio.MeshID, Iface: h.device, Made: h.radio.made, How: h.radio.text, Note: h.radio.note, Problem: h.problem}
 		if h.radio.err != nil {
 			l.Problem = h.radio.err.Error()
 		}

@@ -20,7 +20,7 @@ type radioWatch struct {
 	events <-chan kernel.WifiEvent // nil while there is no nl80211
 	next   time.Time               // of the next attempt to get it
 	// arrived are clients of our access points that may not send data yet.
-	arrived []arrival
+	arrived []*arrival
 }
 
 // arrival is a station that came to an access point.
@@ -71,7 +71,7 @@ func (m *meshRun) stationNew(ctx context.Context, e kernel.WifiEvent) {
 	if !m.running || !ok || dev.Master != bridge.Index || len(m.watch.arrived) == maxArrivals {
 		return
 	}
-	m.watch.arrived = append(m.watch.arrived, arrival{e.Index, e.MAC, time.Now().Add(arrivalTime)})
+	m.watch.arrived = append(m.watch.arrived, &arrival{e.Index, e.MAC, time.Now().Add(arrivalTime)})
 	m.announce(ctx)
 }
 

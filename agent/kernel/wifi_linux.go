@@ -33,34 +33,37 @@ func OpenWifi() (*Wifi, error) {
 // Close ends the connection.
 func (w *Wifi) Close() { _ = w.c.Close() }
 
-// Phys lists the radios.
-func (w *Wifi) Phys() ([]*Phy, error) {
-	// Without the flag the kernel tells at most what fits into one message.
-	answers, err := w.c.request(unix.NL80211_CMD_GET_WIPHY, netlink.Dump, putAttr(nil, unix.NL80211_ATTR_SPLIT_WIPHY_DUMP, nil))
-	var l phyList
+// each asks for a list and calls f with every entry.
+func (w *Wifi) each(what string, cmd uint8, args []byte, f func(b []byte) error) error {
+	answers, err := w.c.request(cmd, netlink.Dump, args)
 	for i := 0; err == nil && i < len(answers); i++ {
-		err = l.add(answers[i])
+		err = f(answers[i])
 	}
 	if err != nil {
-		return nil, explainWifi("list radios", err)
+		return explainWifi(what, err)
 	}
+	return nil
+}
+
+// Phys lists the radios.
+func (w *Wifi) Phys() ([]*Phy, error) {
+	var l phyList
+	// Without the flag the kernel tells at most what fits into one message.
+	err := w.each("list radios", unix.NL80211_CMD_GET_WIPHY, putAttr(nil, unix.NL80211_ATTR_SPLIT_WIPHY_DUMP, nil), l.add)
 	sort.Slice(l, func(i, j int) bool { return l[i].Index < l[j].Index })
-	return l, nil
+	return l, err
 }
 
 // Ifaces lists the interfaces of all radios that have a network device.
 func (w *Wifi) Ifaces() (list []*WifiIface, err error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_INTERFACE, netlink.Dump, nil)
-	for i := 0; err == nil && i < len(answers) && len(list) < maxWifiIfaces; i++ {
-		var f *WifiIface
-		if f, err = parseWifiIface(answers[i]); err == nil && f.Name != "" && f.Index != 0 {
+	err = w.each("list Wi-Fi interfaces", unix.NL80211_CMD_GET_INTERFACE, nil, func(b []byte) error {
+		f, err := parseWifiIface(b)
+		if err == nil && f.Name != "" && f.Index != 0 && len(list) < maxWifiIfaces {
 			list = append(list, f)
 		}
-	}
-	if err != nil {
-		return nil, explainWifi("list Wi-Fi interfaces", err)
-	}
-	return list, nil
+		return err
+	})
+	return list, err
 }
 
 // AddIface makes an interface. A zero mac leaves the choice to the driver.
@@ -171,17 +174,14 @@ func (c *Cell) channel(args []byte) []byte {
 
 // Stations lists the stations of an interface, at most limit.
 func (w *Wifi) Stations(index, limit int) (list []*WifiStation, err error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, netlink.Dump, ifindex(index))
-	for i := 0; err == nil && i < len(answers) && len(list) < limit; i++ {
-		var s *WifiStation
-		if s, err = parseStation(answers[i]); err == nil {
+	err = w.each("list stations", unix.NL80211_CMD_GET_STATION, ifindex(index), func(b []byte) error {
+		s, err := parseStation(b)
+		if err == nil && len(list) < limit {
 			list = append(list, s)
 		}
-	}
-	if err != nil {
-		return nil, explainWifi("list stations", err)
-	}
-	return list, nil
+		return err
+	})
+	return list, err
 }
 
 // Station asks for one station; unix.ENOENT if it is not there.
@@ -198,22 +198,18 @@ func (w *Wifi) Station(index int, mac [6]byte) (s *WifiStation, err error) {
 
 // Survey tells of the channel that an interface is on. Drivers that know
 // nothing give a zero Survey.
-func (w *Wifi) Survey(index int) (Survey, error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_SURVEY, netlink.Dump, ifindex(index))
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return Survey{}, nil
-	}
-	for i := 0; err == nil && i < len(answers); i++ {
-		var s Survey
-		var inUse bool
-		if s, inUse, err = parseSurvey(answers[i]); err == nil && inUse {
-			return s, nil
+func (w *Wifi) Survey(index int) (used Survey, err error) {
+	err = w.each("survey the channel", unix.NL80211_CMD_GET_SURVEY, ifindex(index), func(b []byte) error {
+		s, inUse, err := parseSurvey(b)
+		if inUse {
+			used = s
 		}
+		return err
+	})
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = nil
 	}
-	if err != nil {
-		return Survey{}, explainWifi("survey the channel", err)
-	}
-	return Survey{}, nil
+	return used, err
 }
 
 // MeshParams asks for the parameters of a mesh point.
@@ -266,26 +262,15 @@ var wifiHints = [...]struct {
 
 const nameTaken = "an interface of that name is there already"
 
-// SetUp brings a device up or down.
-func SetUp(name string, up bool) error {
-	ifi, err := InterfaceByName(name)
-	if err != nil {
-		return err
-	}
-	if ifi.Up == up {
-		return nil
-	}
+// SetUp brings the device with that index up or down.
+func SetUp(index int, up bool) error {
 	c, err := dialRoute()
 	if err != nil {
 		return explain("route netlink", err)
 	}
 	defer c.Close()
-	if err := c.setUp(ifi.Index, up); err != nil {
-		what := "bring up "
-		if !up {
-			what = "bring down "
-		}
-		return explainWifi(what+name, err)
+	if err := c.setUp(index, up); err != nil {
+		return explainWifi("switch the interface on or off", err)
 	}
 	return nil
 }

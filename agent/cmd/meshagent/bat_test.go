@@ -69,7 +69,7 @@ func (a *agent) MeshThroughput(_ context.Context, dst batman.MAC, d time.Duratio
 }
 
 func (a *agent) Wifi(context.Context) (admin.WifiStatus, error) {
-	return admin.WifiStatus{Problem: "the kernel has no nl80211", Radios: []admin.WifiRadio{}}, nil
+	return admin.WifiStatus{Problem: "the kernel has no nl80211", Radios: []*admin.WifiRadio{}}, nil
 }
 
 func (a *agent) MeshLog(_ context.Context, after uint64) ([]admin.MeshLogLine, error) {
