@@ -67,29 +67,6 @@ func addWifiMethod(r *Registry, b WifiBackend) {
 		Handle: func(ctx context.Context, _ Args) (any, error) { return b.Wifi(ctx) }})
 }
 
-// WifiCheck is one finding about radios for people: State is ok, warn or fail.
-type WifiCheck struct{ What, State, Text, Fix string }
-
-// Checks are the findings about radios: one for each section "wifi", and
-// without any one that says what the radios could do. A host without radios and
-// without such a section gives none.
-func (s WifiStatus) Checks() (list []WifiCheck) {
-	for _, l := range s.Links {
-		c := WifiCheck{"radio " + l.MeshID, "ok", l.Iface + ": " + l.How, ""}
-		switch text, fix, _ := strings.Cut(l.Problem, ": expected "); {
-		case l.Problem != "":
-			c.State, c.Text, c.Fix = "fail", text, fix
-		case l.Note != "":
-			c.State, c.Text, c.Fix = "warn", l.Iface+": "+l.How+l.Note, "see docs/guide/wifi.md"
-		}
-		list = append(list, c)
-	}
-	if len(s.Links) == 0 && len(s.Radios) > 0 {
-		list = append(list, WifiCheck{"radios", "ok", "no section 'wifi': no radio is part of the mesh by the agent's doing", ""})
-	}
-	return list
-}
-
 // WriteWifi prints s for people.
 func WriteWifi(w io.Writer, s WifiStatus) {
 	t := ""

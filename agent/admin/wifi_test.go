@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"testing"
 
@@ -56,25 +55,6 @@ mesh 'park' on wmesh2: IBSS: because
 	WriteWifi(&b, WifiStatus{})
 	if b.String() != "no driver\nno radios\n" {
 		t.Errorf("%q", b.String())
-	}
-}
-
-func TestWifiChecks(t *testing.T) {
-	s := sampleWifi()
-	want := []WifiCheck{
-		{"radio street", "warn", "wmesh0: mesh point; because; but set this", "see docs/guide/wifi.md"},
-		{"radio lane", "fail", "phy1: channel 14 is not allowed", "one of 1 6"},
-		{"radio park", "ok", "wmesh2: IBSS: because", ""},
-	}
-	if got := s.Checks(); !slices.Equal(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	s.Links = nil
-	if got := s.Checks(); len(got) != 1 || got[0].State != "ok" {
-		t.Errorf("radios and no section: %+v", got)
-	}
-	if got := (WifiStatus{}).Checks(); got != nil {
-		t.Errorf("no radios: %+v", got)
 	}
 }
 

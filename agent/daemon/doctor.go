@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sort"
@@ -20,6 +21,7 @@ type patient struct {
 	problems map[string]string // by kind, those that no check has reported
 	status   node.Status
 	mesh     *mesh.Status // nil: none runs
+	radios   []*admin.WifiLink
 	devs     kernel.Links
 	diff     admin.ReloadReport
 	diffErr  error
@@ -30,7 +32,7 @@ type patient struct {
 
 // checks are the parts of a diagnosis, in an order in which things are best
 // mended. Each adds its rows; one that has nothing to say adds none.
-var checks = [...]func(p *patient){checkFile, checkHost, checkTUN, checkLinks, checkPeers, checkMesh, checkSupernode, checkBus, checkRest}
+var checks = [...]func(p *patient){checkFile, checkHost, checkTUN, checkLinks, checkPeers, checkRadios, checkMesh, checkSupernode, checkBus, checkRest}
 
 // ok adds a row of something that is right.
 func (p *patient) ok(what, text string) { p.row(what, admin.CheckOK, text, "") }
@@ -68,6 +70,7 @@ func (d *Daemon) Doctor(ctx context.Context) (admin.Diagnosis, error) {
 		return admin.Diagnosis{}, err
 	}
 	d.mu.Lock()
+	p.radios = d.meshView.radios
 	for what, text := range d.problems {
 		p.problems[what] = text
 	}
@@ -211,6 +214,21 @@ func (p *patient) kinds() (kinds []string) {
 	}
 	sort.Strings(kinds)
 	return kinds
+}
+
+// checkRadios tells what became of the sections "wifi".
+func checkRadios(p *patient) {
+	for _, l := range p.radios {
+		what, text := "radio "+l.MeshID, l.Iface+": "+l.How+l.Note
+		switch why, fix, _ := strings.Cut(l.Problem, ": expected "); {
+		case why != "":
+			p.fail(what, why, cmp.Or(fix, "meshagent wifi; docs/guide/wifi.md says what helps"))
+		case l.Note != "":
+			p.warn(what, text, "meshagent wifi")
+		default:
+			p.ok(what, text)
+		}
+	}
 }
 
 func checkMesh(p *patient) {
