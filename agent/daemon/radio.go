@@ -39,8 +39,9 @@ const (
 	radioLook    = 10 * time.Second
 )
 
-// netifdPath exists on OpenWrt, where netifd owns the radios.
-var netifdPath = "/sbin/netifd"
+// netifdPath exists on OpenWrt, where netifd owns the radios. Its program is not
+// looked for: the agent's jail does not show that.
+var netifdPath = "/etc/config/wireless"
 
 func netifd() bool {
 	_, err := os.Stat(netifdPath)

@@ -25,7 +25,7 @@ func newRadioRig(t *testing.T, c config.HardIf, phys ...fakeRadio) *radioRig {
 	d := &Daemon{log: slog.New(slog.DiscardHandler)}
 	d.meshLog = newMeshLog(d.log)
 	old := netifdPath
-	netifdPath = filepath.Join(t.TempDir(), "netifd")
+	netifdPath = filepath.Join(t.TempDir(), "wireless")
 	t.Cleanup(func() { netifdPath = old })
 	r := &radioRig{k, &meshRun{d: d}, &hardIf{cfg: c, device: c.Device}}
 	r.m.ifs = []*hardIf{r.h}
