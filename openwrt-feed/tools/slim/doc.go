@@ -1,6 +1,6 @@
 // Package slim takes out of a Go program what only serves to print file names,
-// line numbers and arguments in tracebacks. On a router that is a quarter of
-// the download, and nobody reads it there: Lines gives files and lines back, on
+// line numbers and arguments in tracebacks, and little else. On a router that
+// is a sixth of the download, and nobody reads it there: Lines gives files and lines back, on
 // the developer's machine, from the program as the linker wrote it.
 //
 // The tables lie in the section .gopclntab. Source of all layouts: Go 1.26,
@@ -18,8 +18,11 @@
 //     the runtime was inlined: asynchronous preemption asks them whether it
 //     stopped inside of the runtime. Without its tree, an inlined call shows as
 //     the function that contains it.
-//   - the tables of unsafe points of functions of the runtime, which is never
-//     preempted there: preemption looks at their names.
+//   - where a function may be interrupted by a signal, to let another goroutine
+//     run: nowhere. Goroutines then give way where they call a function or
+//     wait, as they did before Go 1.14 and do with GODEBUG=asyncpreemptoff=1.
+//     Only a long loop without a call makes others wait, and the garbage
+//     collector; cryptography works on one packet, and all else calls.
 //   - the finer half of the index from addresses to functions. The runtime
 //     then steps through the functions of 4 KiB of code, ten on average.
 //

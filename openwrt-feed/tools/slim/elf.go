@@ -55,6 +55,9 @@ func open(b []byte) (*image, error) {
 		}
 		part[i] = b[s.Offset : s.Offset+s.Size]
 	}
+	if len(part[0]) >= 1<<26 {
+		return nil, fmt.Errorf("%d bytes of code are too many", len(part[0]))
+	}
 	m.text, m.tab = f.Section(".text").Addr, part[1]
 	return m, m.locate(f.Section(".gopclntab").Addr, part[2])
 }

@@ -95,11 +95,7 @@ func (m *image) cut(f function, spans map[uint32]uint32) {
 	dropTable(pcArgLive)
 	dropData(dataArgs)
 	dropData(dataAlive)
-	runtime := ofRuntime(f.name)
-	if runtime {
-		dropTable(pcUnsafe)
-	}
-	if runtime || !m.inlinesRuntime(f, spans) {
+	if ofRuntime(f.name) || !m.inlinesRuntime(f, spans) {
 		dropTable(pcInline)
 		dropData(dataInline)
 	}
@@ -120,6 +116,10 @@ func (m *image) inlinesRuntime(f function, spans map[uint32]uint32) bool {
 	return false
 }
 
+// unsafeAlways is a table of unsafe points that says "unsafe" (-2, starting at
+// -1) for 1<<26 steps of code, more than open takes.
+const unsafeAlways = "\x01\xff\xff\xff\x1f\x00"
+
 // sortSequences writes the tables of addresses that are still in use anew,
 // sorted by kind and content: neighbours then begin alike, and compress to a
 // half of what they do in the linker's order. Returned are the bytes in use.
@@ -130,7 +130,12 @@ func (m *image) sortSequences(funcs []function) int {
 	}
 	var uses []use
 	add := func(at, kind int) {
-		if off := m.u32(at); off != 0 {
+		off := m.u32(at)
+		switch {
+		case off == 0:
+		case kind == pcUnsafe:
+			uses = append(uses, use{at, kind, unsafeAlways})
+		default:
 			uses = append(uses, use{at, kind, m.sequence(off)})
 		}
 	}
