@@ -8,7 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	"github.com/meshagent/meshagent/hw/cache"
 )
 
 // Image is a kernel that lies in the cache, ready to boot.
@@ -44,16 +45,6 @@ const layout = "2"
 
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// CacheDir returns the folder that holds downloads: meshagent below the user's
-// cache folder ($XDG_CACHE_HOME, else ~/.cache).
-func CacheDir() (string, error) {
-	d, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(d, "meshagent"), nil
-}
-
 // Prepare returns the kernel with that name (see Kernels). What is not in the
 // cache is downloaded with apt-get, with package lists of its own, so that the
 // host's packages and lists stay as they are. apt-get checks the signature of
@@ -63,53 +54,37 @@ func Prepare(kernel string) (*Image, error) {
 	if !ok {
 		return nil, fmt.Errorf("guest: unknown kernel %q", kernel)
 	}
-	cache, err := CacheDir()
+	folder, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, err
-	}
-	unlock, err := lock(filepath.Join(cache, "lock"))
+	unlock, err := cache.Lock(filepath.Join(folder, "lock"))
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	dir := filepath.Join(cache, "kernel-"+kernel+"-"+layout)
+	dir := filepath.Join(folder, "kernel-"+kernel+"-"+layout)
 	if img, err := load(dir); err == nil {
 		return img, nil
 	}
 	for _, pattern := range []string{"new-*", "kernel-" + kernel + "-*"} { // of a run that was killed, of older versions
-		old, _ := filepath.Glob(filepath.Join(cache, pattern))
+		old, _ := filepath.Glob(filepath.Join(folder, pattern))
 		for _, o := range old {
 			_ = os.RemoveAll(o)
 		}
 	}
-	tmp, err := os.MkdirTemp(cache, "new-")
+	tmp, err := os.MkdirTemp(folder, "new-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(tmp)
 	if err := fetch(tmp, suite); err != nil {
-		return nil, fmt.Errorf("guest: no kernel %s in %s, and it cannot be downloaded: %w", kernel, cache, err)
+		return nil, fmt.Errorf("guest: no kernel %s in %s, and it cannot be downloaded: %w", kernel, folder, err)
 	}
 	if err := os.Rename(filepath.Join(tmp, "image"), dir); err != nil {
 		return nil, err
 	}
 	return load(dir)
-}
-
-// lock waits for the sole right to change the cache.
-func lock(file string) (unlock func(), err error) {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 // load reads a finished folder of the cache. The file order is written last.
@@ -136,7 +111,7 @@ func fetch(tmp, suite string) error {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		return err
 	}
-	if err := run(tmp, "dpkg-deb", "-x", deb, root); err != nil {
+	if err := cache.Run(tmp, "dpkg-deb", "-x", deb, root); err != nil {
 		return err
 	}
 	kernels, err := filepath.Glob(filepath.Join(root, "boot", "vmlinuz-*"))
@@ -188,7 +163,7 @@ func download(tmp, suite string) (deb string, err error) {
 		"-o", "APT::Sandbox::User=root", "-o", "APT::Architectures::=amd64", "-o", "Acquire::Languages=none",
 		"-o", "Acquire::Retries=3", "-q",
 	}
-	if err := run(tmp, "apt-get", append(opts, "update")...); err != nil {
+	if err := cache.Run(tmp, "apt-get", append(opts, "update")...); err != nil {
 		return "", err
 	}
 	out, err := exec.Command("apt-cache", append(opts, "depends", "linux-image-amd64")...).Output()
@@ -200,7 +175,7 @@ func download(tmp, suite string) (deb string, err error) {
 	if !ok {
 		return "", fmt.Errorf("no linux-image-amd64 in %s", suite)
 	}
-	if err := run(tmp, "apt-get", append(opts, "download", "linux-image-"+strings.TrimSpace(name))...); err != nil {
+	if err := cache.Run(tmp, "apt-get", append(opts, "download", "linux-image-"+strings.TrimSpace(name))...); err != nil {
 		return "", err
 	}
 	debs, err := filepath.Glob(filepath.Join(tmp, "linux-image-*.deb"))
@@ -232,19 +207,4 @@ func mirror() string {
 		}
 	}
 	return os.Getenv("MIRROR")
-}
-
-// run runs a program in dir; the error carries the end of what it printed.
-func run(dir, name string, args ...string) error {
-	cmd := exec.Command(name, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		if len(out) > 1000 {
-			out = out[len(out)-1000:]
-		}
-		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(string(out)))
-	}
-	return nil
 }

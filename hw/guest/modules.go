@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/meshagent/meshagent/hw/cache"
 )
 
 // copyModules copies the wanted modules out of an unpacked module tree, and
@@ -86,7 +88,7 @@ func copyModule(from, to string) error {
 		return err
 	}
 	if strings.HasSuffix(from, ".xz") {
-		if err := run("/", "sh", "-c", `xz -dc "$0" > "$1"`, from, to); err != nil {
+		if err := cache.Run("/", "sh", "-c", `xz -dc "$0" > "$1"`, from, to); err != nil {
 			return err
 		}
 		return nil
