@@ -28,6 +28,8 @@ HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cp
   sync sync/... internal/sync encoding/binary math/bits slices cmp crypto/subtle crypto/internal/fips140/subtle \
   crypto/internal/fips140/alias golang.org/x/crypto/... \
   $(addprefix github.com/meshagent/meshagent/agent/,mono pkt cryptoauth switchcore netio)
+# what package hw/air needs: the tools to build a kernel, and those that run in it
+AIR_NEEDS   := linux-source gcc make bc bison flex xz unshare iw ip ping batctl
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
@@ -64,9 +66,10 @@ test: needs check unit check-packages netns ## everything that must pass before 
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)' $(NETNS)
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent
-	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64
+	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64 $(AIR_NEEDS)
 	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
-	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -v $(ARGS) ./hw/guest
+	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -p 1 -v $(ARGS) ./hw/guest ./hw/air
+	$(if $(ARGS),,$(MAKE) --no-print-directory demo WIFI=1 ARGS=--check)
 # Without a bound on minimising, a slow target spends all of FUZZTIME on its first find.
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./agent/...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
@@ -118,7 +121,8 @@ luci-po: ## write the texts of the LuCI pages into their template and translatio
 	cd openwrt-feed/luci-app-meshagent/test && UPDATE_PO=1 $(GO) test -count=1 -run Translations .
 luci-install: ## copy the LuCI pages into a checkout of LuCI, LUCI_ROOT=/path
 	LUCI_ROOT=$(LUCI_ROOT) openwrt-feed/luci-app-meshagent/install-into-luci.sh
-demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, MESH=1: a mesh of nine, CHAIN=8: a row; ARGS=--check for a test run
+demo: needs build ## two islands of agents in namespaces; SPINE=1: five agents, MESH=1: a mesh of nine, CHAIN=8: a row, WIFI=1: four on simulated radios; ARGS=--check for a test run
+	$(if $(filter-out 0,$(WIFI)),@$(SUDO) hw/needs.sh $(AIR_NEEDS))
 	$(GO) build -o $(OUT)/demo ./hw/demo
 	$(SUDO) env MESH=$(MESH) WIFI=$(WIFI) CHAIN=$(CHAIN) SUPERNODE=$(SUPERNODE) BOX=$(BOX) SPINE=$(SPINE) $(OUT)/demo -agent $(OUT)/meshagent $(ARGS)
 check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests

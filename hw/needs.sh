@@ -5,8 +5,10 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [tc]=iproute2 [ping]=iputils-ping [nft]=nftables [ssh]=openssh-client [sshd]=openssh-server [gcc]="gcc libc6-dev"
 	[xz]=xz-utils [busybox]=busybox-static [qemu-system-x86_64]=qemu-system-x86 [qemu-mips]=qemu-user [qemu-arm]=qemu-user [setpriv]=util-linux)
+declare -A file=([linux-source]="/usr/src/linux-source-*.tar.xz") # packages that bring no command
 missing=()
 for c in "$@"; do
+	[[ -n ${file[$c]:-} ]] && compgen -G "${file[$c]}" >/dev/null && continue
 	# shellcheck disable=SC2206  # one command may need two packages
 	command -v "$c" >/dev/null || missing+=(${package[$c]:-$c})
 done

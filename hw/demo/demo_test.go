@@ -24,7 +24,7 @@ func TestChosen(t *testing.T) {
 		name, value string
 		ok          bool
 	}{
-		{"MESH", "", true}, {"MESH", "0", true}, {"MESH", "1", true}, {"WIFI", "1", false},
+		{"MESH", "", true}, {"MESH", "0", true}, {"MESH", "1", true}, {"WIFI", "1", true},
 		{"BOX", "yes", false}, {"SPINE", "1", true}, {"CHAIN", "8", true}, {"CHAIN", "0", true}, {"CHAIN", "2", true},
 		{"CHAIN", "15", true}, {"CHAIN", "1", false}, {"CHAIN", "16", false}, {"CHAIN", "100", false}, {"CHAIN", "-8", false},
 		{"CHAIN", "x", false}, {"CHAIN", "8.5", false}, {"SUPERNODE", "1", false}, {"SUPERNODE", "0", true},

@@ -44,5 +44,11 @@
 // With --check every ordered pair pings, also after the cut; in two minutes at
 // most.
 //
-// The environment variables WIFI and BOX choose demos of later versions.
+// With WIFI=1 it boots a kernel with four simulated radios (see package air),
+// in a line in which only neighbours hear each other, with an agent on each,
+// and shows the stations that each radio hears while the link in the middle
+// gets worse and better; with --check in 170 seconds at most, once the kernel
+// has been built.
+//
+// The environment variable BOX chooses a demo of a later version.
 package main

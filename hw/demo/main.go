@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 
+	"github.com/meshagent/meshagent/hw/air"
 	"github.com/meshagent/meshagent/hw/rig"
 )
 
 func main() {
+	air.Main(wifiScenarios)
 	check := flag.Bool("check", false, "ping every ordered pair, say what came of it, and end")
 	agent := flag.String("agent", ".build/meshagent", "the program to show")
 	flag.Parse()
@@ -23,6 +25,9 @@ func main() {
 	if err != nil {
 		fatal(err)
 	}
+	if asked("WIFI") {
+		os.Exit(showWifi(bin, *check))
+	}
 	os.Exit(run(bin, *check))
 }
 
@@ -35,10 +40,8 @@ func fatal(err error) {
 // or with a value that cannot be.
 // The value 0 is as good as none.
 func chosen() error {
-	for _, name := range []string{"WIFI", "BOX"} {
-		if asked(name) {
-			return fmt.Errorf("%s=%s: this demo is not in this version; those there are run with nothing, SPINE=1, MESH=1 and CHAIN=8", name, os.Getenv(name))
-		}
+	if asked("BOX") {
+		return fmt.Errorf("BOX=%s: this demo is not in this version; those there are run with nothing, SPINE=1, MESH=1, CHAIN=8 and WIFI=1", os.Getenv("BOX"))
 	}
 	if !asked("CHAIN") {
 		if asked("SUPERNODE") {
@@ -49,7 +52,7 @@ func chosen() error {
 	if v := os.Getenv("SUPERNODE"); asked("SUPERNODE") && v != "1" {
 		return fmt.Errorf("SUPERNODE=%s: want 1, for a supernode in the chain, or 0", v)
 	}
-	for _, name := range []string{"MESH", "SPINE"} {
+	for _, name := range []string{"MESH", "SPINE", "WIFI"} {
 		if asked(name) {
 			return fmt.Errorf("%s=%s: this is a demo of its own, leave CHAIN away", name, os.Getenv(name))
 		}
