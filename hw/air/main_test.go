@@ -26,7 +26,7 @@ var scenarios = map[string]func(*World){
 func TestMain(m *testing.M) {
 	Main(scenarios)
 	if err := Need(); err != nil {
-		fmt.Fprintln(os.Stderr, "check-guest: NOT RUN:", err)
+		fmt.Fprintln(os.Stderr, "check-air: NOT RUN:", err)
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
@@ -56,7 +56,7 @@ func play(t *testing.T, scenario string) {
 func agentPath(t *testing.T) string {
 	p := os.Getenv("MESHAGENT")
 	if p == "" {
-		t.Fatal("MESHAGENT must name the agent: make check-guest does")
+		t.Fatal("MESHAGENT must name the agent: make check-air does")
 	}
 	p, err := filepath.Abs(p)
 	if err != nil {
