@@ -33,7 +33,7 @@ AIR_NEEDS   := linux-source gcc make bc bison flex xz unshare iw ip ping batctl
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join bench-scale size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -86,6 +86,8 @@ bench-mesh: build ## the mesh beside batman-adv, batmand and babeld on the same 
 	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-mesh ./bench/mesh && $(SUDO) $(OUT)/bench-mesh -agent $(OUT)/meshagent $(ARGS)
 bench-join: needs build ## identities and the overlay over the mesh: bytes, delays, throughput (a quarter of an hour)
 	$(GO) build -o $(OUT)/bench-join ./bench/join && $(SUDO) env CJDROUTE=$(CJDROUTE) $(OUT)/bench-join -agent $(OUT)/meshagent $(ARGS)
+bench-scale: needs build ## up to 50 agents by UDP: until all reach all, traffic at rest, healing (a quarter of an hour)
+	$(GO) build -o $(OUT)/bench-scale ./bench/scale && $(SUDO) $(OUT)/bench-scale -agent $(OUT)/meshagent $(ARGS)
 cross: $(CROSS:%=$(OUT)/cross/meshagent-linux-%) ## static programs for routers into .build/cross/; .build/full/ has them with lines for tracebacks
 $(OUT)/cross/meshagent-linux-%: $(OUT)/slim FORCE
 	GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \

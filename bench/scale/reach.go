@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/cjdns"
+)
+
+// pingWait bounds one ping of those that look whether a pair is there.
+const pingWait = 2 * time.Second
+
+// maxHops is how many hops fit into a label: 59 bits, and 4 of them for a hop
+// through one of the first seven slots of a switch.
+const maxHops = 14
+
+// window is how many nodes an agent looks for at a time.
+const window = 8
+
+// reachAll lets each agent ping each other until it answers, and returns when
+// half of the ordered pairs and when all of them had, from the first start on.
+// Pairs for which no label is long enough are left out.
+func (w *world) reachAll(patience time.Duration) (half, all time.Duration, err error) {
+	var mu sync.Mutex
+	var times []time.Duration
+	end := w.began.Add(patience)
+	err = w.each(func(from int) error {
+		todo := make(chan int)
+		go func() {
+			for to, hops := range w.graph.hops(from, -1) {
+				if hops > 0 && hops <= maxHops {
+					todo <- to
+				}
+			}
+			close(todo)
+		}()
+		var wg sync.WaitGroup
+		missed := -1
+		for range window {
+			wg.Go(func() {
+				for to := range todo {
+					ok := false
+					for !ok && time.Now().Before(end) {
+						_, ok = w.ping(from, to, pingWait)
+					}
+					mu.Lock()
+					if ok {
+						times = append(times, time.Since(w.began))
+					} else {
+						missed = to
+					}
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if missed >= 0 {
+			return fmt.Errorf("after %v n%d does not reach n%d", patience, from, missed)
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	slices.Sort(times)
+	return times[len(times)/2], times[len(times)-1], nil
+}
+
+// stretch compares the ways in use with the shortest: the mean of the ratios
+// over all pairs, and the most links that a way has more than it need have.
+func (w *world) stretch() (mean float64, longest int, err error) {
+	slots := w.slots()
+	var sum float64
+	var pairs int
+	var mu sync.Mutex
+	err = w.each(func(from int) error {
+		best := w.graph.hops(from, -1)
+		for to := range w.hosts {
+			if to == from || best[to] > maxHops {
+				continue
+			}
+			var label cjdns.Label
+			ok := rigUntil(10, func() (done bool) { label, done = w.ping(from, to, pingWait); return done })
+			if !ok {
+				return fmt.Errorf("n%d does not reach n%d any more", from, to)
+			}
+			hops, end := walk(slots, from, label)
+			if end != to {
+				continue // a cable was moved meanwhile
+			}
+			mu.Lock()
+			sum += float64(hops) / float64(best[to])
+			pairs++
+			longest = max(longest, hops-best[to])
+			mu.Unlock()
+		}
+		return nil
+	})
+	if pairs == 0 {
+		return 0, 0, err
+	}
+	return sum / float64(pairs), longest, err
+}
+
+// slots says for each node who is behind each of its switch slots.
+func (w *world) slots() []map[uint16]int {
+	index := make(map[string]int)
+	for i, h := range w.hosts {
+		index[h.ID.Key.String()] = i
+	}
+	slots := make([]map[uint16]int, len(w.hosts))
+	_ = w.each(func(i int) error {
+		slots[i] = make(map[uint16]int)
+		s, err := w.hosts[i].Status()
+		for _, p := range s.Peers {
+			label, err := cjdns.ParseLabel(p.Label)
+			if to, ok := index[p.PublicKey]; ok && err == nil {
+				port, _ := cjdns.PortOf(label)
+				slots[i][port] = to
+			}
+		}
+		return err
+	})
+	return slots
+}
+
+// walk follows a label from switch to switch: how many links, and where it
+// ends, -1 if a slot is empty.
+func walk(slots []map[uint16]int, from int, label cjdns.Label) (hops, end int) {
+	for at := from; hops < 64; hops++ {
+		if label == 1 {
+			return hops, at
+		}
+		port, width := cjdns.PortOf(label)
+		next, ok := slots[at][port]
+		if !ok {
+			return hops, -1
+		}
+		at, label = next, label>>width
+	}
+	return hops, -1
+}
+
+// rigUntil calls f up to n times until it is true.
+func rigUntil(n int, f func() bool) bool {
+	for range n {
+		if f() {
+			return true
+		}
+	}
+	return false
+}
