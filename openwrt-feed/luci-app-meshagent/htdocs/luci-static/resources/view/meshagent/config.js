@@ -52,6 +52,7 @@ function general(map) {
 	fields.list(s, 'inbound', _('From the overlay'), 'closed', [
 		[ 'closed', _('closed: answers and pings only') ], [ 'open', _('open: everything that the firewall lets through') ]
 	], _('What other nodes of the overlay may start towards this router.'));
+	fields.flag(s, 'supernode_find', _('Find distant supernodes'), '0', _('Use one that only nodes farther away name, if no peer names one.'));
 	fields.flag(s, 'supernode', _('Supernode'), '0', _('Others tell it of their links and ask it for paths.'));
 	fields.list(s, 'log_level', _('Log level'), 'info', [ 'error', 'warn', 'info', 'debug' ]);
 	fields.value(s, 'key_file', _('File of the private key'), '/etc/meshagent/key', check.path, _('Made at the first start, never overwritten. Needs a restart.'));
@@ -124,7 +125,7 @@ function peers(map) {
 }
 
 /* known is every section type that has a form; others are kept as they are. */
-var known = [ 'meshagent', 'tun', 'udp', 'eth', 'peer', 'password', 'supernode', 'mesh', 'hardif' ];
+var known = [ 'meshagent', 'tun', 'udp', 'eth', 'peer', 'password', 'supernode', 'mesh', 'hardif', 'wifi' ];
 
 return view.extend({
 	load: function() {

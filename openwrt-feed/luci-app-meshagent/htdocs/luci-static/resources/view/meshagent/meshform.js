@@ -3,12 +3,13 @@
 'require view.meshagent.check as check';
 'require view.meshagent.fields as fields';
 
-/* The tabs of the mesh: section "mesh", and sections "hardif". */
+/* The tabs of the mesh: section "mesh", and sections "hardif" and "wifi". */
 
 return baseclass.extend({
 	add: function(map, single, grid, devices) {
 		this.mesh(single(map, 'mesh', 'bat0', _('Mesh'), _('A mesh of the B.A.T.M.A.N. kind, compatible with the batman-adv of the kernel. The name of the section, mostly bat0, is that of the device: put it into a bridge, or give it an address.')));
 		this.hardif(grid(map, 'hardif', _('Mesh interfaces'), _('Devices that the mesh runs on. They need no IP address and must not be in a bridge.'), false), devices);
+		this.wifi(grid(map, 'wifi', _('Mesh radios'), _('Radios that the mesh runs on. Where OpenWrt manages the radio, add a Wi-Fi interface of mode 802.11s or Ad-Hoc in its own settings: it is used then.'), false), devices);
 	},
 
 	mesh: function(s) {
@@ -67,5 +68,18 @@ return baseclass.extend({
 		fields.more(fields.value(s, 'mesh', _('Mesh'), _('the mesh there is'), check.device));
 		fields.more(fields.value(s, 'elp_interval', _('Hello interval (BATMAN_V)'), '500', 'range(40,60000)'), _('Milliseconds.'));
 		fields.more(fields.value(s, 'throughput_override', _('Throughput (BATMAN_V)'), '0', check.rate), _('The throughput to believe in; 0 asks the driver.'));
+	},
+
+	wifi: function(s, devices) {
+		fields.flag(s, 'enabled', _('Enabled'), '1').editable = true;
+		fields.required(fields.value(s, 'mesh_id', _('Mesh ID'), '', 'and(minlength(1),maxlength(32))', _('The same on all nodes.')));
+		fields.list(s, 'mode', _('Mode'), 'auto', [ [ 'auto', _('auto') ], 'mesh', 'ibss' ]);
+		fields.value(s, 'channel', _('Channel'), 'auto', 'or("auto",uinteger)');
+		fields.more(fields.list(s, 'width', _('Width'), '20', [ '20', '40', '80' ]), _('MHz.'));
+		fields.more(fields.value(s, 'phy', _('Radio'), 'auto', 'maxlength(32)'));
+		fields.more(fields.devices(s, 'device', _('Device'), '', devices, false));
+		fields.more(fields.value(s, 'bssid', _('BSSID'), '', 'macaddr'));
+		fields.more(fields.value(s, 'mcast_rate', _('Rate of broadcasts'), '', check.rate), _('The same on all nodes.'));
+		fields.more(fields.value(s, 'min_signal', _('Weakest signal'), '0', 'range(-100,0)'), _('dBm; 0 takes every station.'));
 	}
 });
