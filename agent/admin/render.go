@@ -299,9 +299,6 @@ func peerNote(p node.PeerStatus) string {
 	if p.Noise {
 		notes = append(notes, "noise")
 	}
-	for _, name := range p.Also {
-		notes = append(notes, "also "+name)
-	}
 	if p.LinkKind == "mesh" {
 		notes = append(notes, fmt.Sprintf("metric %d", p.Metric))
 	}

@@ -53,7 +53,7 @@ func (d *Daemon) target(ctx context.Context, s string) (target, error) {
 	}
 	var keys []string
 	for _, p := range st.Peers {
-		if s != "" && (p.Name == s || slices.Contains(p.Also, s)) && !slices.Contains(keys, p.PublicKey) {
+		if p.Name == s && s != "" && !slices.Contains(keys, p.PublicKey) {
 			keys = append(keys, p.PublicKey)
 		}
 	}

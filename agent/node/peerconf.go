@@ -27,98 +27,28 @@ type PeerConfig struct {
 // running one alone. It reports false if there is no room for another peer.
 func (n *Node) SetPeer(now mono.Time, c PeerConfig, out *Out) bool {
 	p := n.byConfig[c.Name]
-	if p != nil && !p.confOf(c.Name).alike(&c) {
-		n.dropConf(now, p, c.Name, out)
+	if p != nil && (p.conf.Key != c.Key || p.conf.Password != c.Password || p.conf.Login != c.Login || p.conf.Link != c.Link || useNoise(p.conf.Version) != useNoise(c.Version)) {
+		n.removePeer(now, p, out)
 		p = nil
 	}
 	if p == nil {
-		if p = n.sharing(c); p == nil {
-			p = n.adoptOrAdd(now, c)
-		}
+		p = n.adoptOrAdd(now, c)
 		if p == nil {
 			n.drops[dropTableFull]++
 			return false
 		}
 	}
 	conf := c
-	i := slices.IndexFunc(p.also, func(o *PeerConfig) bool { return o.Name == c.Name })
-	switch {
-	case p.conf == nil || p.conf.Name == c.Name:
-		p.conf, p.source, p.name = &conf, sourceConfig, conf.title()
-	case i >= 0:
-		p.also[i] = &conf
-	default:
-		p.also = append(p.also, &conf)
+	p.conf, p.source = &conf, sourceConfig
+	if p.name = c.Title; p.name == "" {
+		p.name = c.Name
 	}
 	n.byConfig[c.Name] = p
-	n.setAddrs(p)
+	n.setAddrs(p, c.Addrs)
 	n.knock(now, p, out)
 	n.hurry(now)
 	n.flush(now, out)
 	return true
-}
-
-// sharing returns the peer that another section names for the same node on
-// the same link. The two are one peer with the addresses of both: the node
-// would see two sessions of one key on one socket, and take the second for the
-// first one, moved. Password and login are those of the first section.
-func (n *Node) sharing(c PeerConfig) *Peer {
-	for _, p := range n.peers {
-		if p.conf != nil && p.key == c.Key && p.link == c.Link {
-			return p
-		}
-	}
-	return nil
-}
-
-// confOf returns the section name of p; nil if it has none of that name.
-func (p *Peer) confOf(name string) *PeerConfig {
-	if p.conf != nil && p.conf.Name == name {
-		return p.conf
-	}
-	for _, c := range p.also {
-		if c.Name == name {
-			return c
-		}
-	}
-	return nil
-}
-
-// alike reports whether d, which has the same name, needs no new session.
-func (c *PeerConfig) alike(d *PeerConfig) bool {
-	return c.Key == d.Key && c.Password == d.Password && c.Login == d.Login && c.Link == d.Link && useNoise(c.Version) == useNoise(d.Version)
-}
-
-func (c *PeerConfig) title() string {
-	if c.Title != "" {
-		return c.Title
-	}
-	return c.Name
-}
-
-// dropConf takes the section name from p, which ends unless another section
-// names it too.
-func (n *Node) dropConf(now mono.Time, p *Peer, name string, out *Out) {
-	if p.conf.Name == name && len(p.also) == 0 {
-		n.removePeer(now, p, out)
-		return
-	}
-	delete(n.byConfig, name)
-	if p.conf.Name == name {
-		p.conf, p.also = p.also[0], p.also[1:]
-		p.name = p.conf.title()
-		p.ca.UpdateAuth([]byte(p.conf.Password), p.conf.Login)
-	} else {
-		p.also = slices.DeleteFunc(p.also, func(c *PeerConfig) bool { return c.Name == name })
-	}
-	n.setAddrs(p)
-	if len(p.aliases) > 0 && !slices.Contains(p.aliases, p.addr) {
-		if k := (peerKey{p.link, p.addr}); n.byAddr[k] == p {
-			delete(n.byAddr, k)
-		}
-		p.addr = p.aliases[0]
-		n.knock(now, p, out)
-	}
 }
 
 // adoptOrAdd turns a peer that is already known by key into the configured
@@ -148,11 +78,11 @@ func (n *Node) adoptOrAdd(now mono.Time, c PeerConfig) *Peer {
 // SetPeerAddrs tells where a configured peer's host name leads now.
 func (n *Node) SetPeerAddrs(now mono.Time, name string, addrs []pkt.Addr, out *Out) {
 	p := n.byConfig[name]
-	if p == nil || slices.Equal(p.confOf(name).Addrs, addrs) {
+	if p == nil || slices.Equal(p.conf.Addrs, addrs) {
 		return
 	}
-	p.confOf(name).Addrs = addrs
-	n.setAddrs(p)
+	p.conf.Addrs = addrs
+	n.setAddrs(p, addrs)
 	if !p.up || p.asking != mono.Never {
 		n.knock(now, p, out)
 	}
@@ -160,13 +90,8 @@ func (n *Node) SetPeerAddrs(now mono.Time, name string, addrs []pkt.Addr, out *O
 	n.flush(now, out)
 }
 
-// setAddrs makes p findable at the addresses of its sections beside where it is
-// now.
-func (n *Node) setAddrs(p *Peer) {
-	addrs := p.conf.Addrs
-	for _, c := range p.also {
-		addrs = append(addrs[:len(addrs):len(addrs)], c.Addrs...)
-	}
+// setAddrs makes p findable at addrs beside where it is now.
+func (n *Node) setAddrs(p *Peer, addrs []pkt.Addr) {
 	for _, a := range p.aliases {
 		if a != p.addr && n.byAddr[peerKey{p.link, a}] == p {
 			delete(n.byAddr, peerKey{p.link, a})
@@ -196,7 +121,7 @@ func (n *Node) RemovePeer(now mono.Time, name string, out *Out) bool {
 	if p == nil {
 		return false
 	}
-	n.dropConf(now, p, name, out)
+	n.removePeer(now, p, out)
 	n.flush(now, out)
 	return true
 }

@@ -65,13 +65,10 @@ func (n *Node) twin(p *Peer) *Peer {
 // slot stays, so every label that leads through it stays good.
 func (n *Node) takeOver(now mono.Time, old, p *Peer, out *Out) {
 	if old.conf == nil && p.conf != nil {
-		old.conf, old.also, old.source, old.name = p.conf, p.also, p.source, p.name
+		old.conf, old.source, old.name = p.conf, p.source, p.name
 		old.aliases = append(old.aliases, p.aliases...)
-		p.conf, p.also = nil, nil
+		p.conf = nil
 		n.byConfig[old.conf.Name] = old
-		for _, c := range old.also {
-			n.byConfig[c.Name] = old
-		}
 	}
 	addr, was := p.addr, old.addr
 	n.forget(p)
@@ -212,9 +209,9 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 		n.peerDown(now, p, out)
 	}
 	n.expireStandby(now, p, out)
-	if p.conf != nil && (!p.up || silent > renewTime) && now >= p.nextAsk {
+	if p.conf != nil && p.conf.Host != "" && (!p.up || silent > renewTime) && now >= p.nextAsk {
 		p.nextAsk = now.Add(resolveTime)
-		p.askNames(out)
+		out.Asks = append(out.Asks, Ask{Kind: AskResolve, Peer: p.conf.Name})
 	}
 	switch {
 	case !p.ca.CanSend():
@@ -255,19 +252,6 @@ func (n *Node) expirePeer(now mono.Time, p *Peer, out *Out) {
 	case now.Sub(max(p.lastIn, 0)) >= n.lazy(p) && now.Sub(p.lastPing) >= knockTime:
 		n.pingPeer(now, p, out)
 		n.hurry(now)
-	}
-}
-
-// askNames wants the host names of p looked up.
-func (p *Peer) askNames(out *Out) {
-	for i := range 1 + len(p.also) {
-		c := p.conf
-		if i > 0 {
-			c = p.also[i-1]
-		}
-		if c.Host != "" {
-			out.Asks = append(out.Asks, Ask{Kind: AskResolve, Peer: c.Name})
-		}
 	}
 }
 

@@ -57,7 +57,6 @@ type Peer struct {
 	source  source
 	name    string
 	conf    *PeerConfig
-	also    []*PeerConfig // further sections for the same node on the same link
 	ca      *cryptoauth.Session
 
 	link    uint16
@@ -187,9 +186,6 @@ func (n *Node) forget(p *Peer) {
 	}
 	if p.conf != nil {
 		delete(n.byConfig, p.conf.Name)
-	}
-	for _, c := range p.also {
-		delete(n.byConfig, c.Name)
 	}
 	if n.mesh.peers[p.ip] == p {
 		delete(n.mesh.peers, p.ip)

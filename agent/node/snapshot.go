@@ -142,9 +142,6 @@ func (n *Node) peerStatus(now mono.Time, p *Peer) PeerStatus {
 	}
 	if p.conf != nil {
 		st.ConfiguredAs = p.conf.Host
-		for _, c := range p.also {
-			st.Also = append(st.Also, c.title())
-		}
 	}
 	if l := n.link(p.link); l != nil {
 		st.Link, st.LinkKind = l.Name, l.Kind.String()

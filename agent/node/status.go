@@ -82,8 +82,6 @@ type PeerStatus struct {
 	Handshakes   uint64 `json:"handshakes"`
 	LastProblem  string `json:"lastProblem,omitempty"`
 	ConfiguredAs string `json:"configuredAs,omitempty"` // host name as written, if it is one
-
-	Also []string `json:"also,omitempty"` // names of further sections for the same node on the same link
 }
 
 // SessionStatus describes one end-to-end session.

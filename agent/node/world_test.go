@@ -26,9 +26,6 @@ type world struct {
 	drop func(from, to *host, frame []byte) bool
 	// dropOn decides by the sender's link; nil drops none.
 	dropOn func(from, to *host, link uint16) bool
-	// addrCut and altCut cut the first and the other network between those
-	// that are on both.
-	addrCut, altCut bool
 	// delay is how long a frame is under way; nil means a millisecond.
 	delay func(from, to *host, frame []byte) time.Duration
 	// tap sees every frame that is delivered.
@@ -52,7 +49,6 @@ type host struct {
 	out  Out
 	pool pkt.Pool
 	addr pkt.Addr // of its UDP socket
-	alt  pkt.Addr // the same on another network; none: it is not there
 	mac  pkt.Addr
 	segs []int // Ethernet segment by link index; 0 means UDP, below 0 a mesh
 	got  [][]byte
@@ -185,11 +181,6 @@ func (w *world) send(from *host, b *pkt.Buf) {
 		for link, seg := range to.segs {
 			match := seg == 0 && from.segs[b.Port] == 0 && to.addr == b.Addr
 			src := from.addr
-			if seg == 0 && from.segs[b.Port] == 0 && to.alt == b.Addr && from.alt.Kind != pkt.AddrNone {
-				match, src = !w.altCut, from.alt
-			} else if match && w.addrCut && from.alt.Kind != pkt.AddrNone && to.alt.Kind != pkt.AddrNone {
-				match = false
-			}
 			if seg != 0 && seg == from.segs[b.Port] && to != from {
 				match, src = b.Addr == to.mac || b.Addr.IsBroadcast(), from.mac
 			}
