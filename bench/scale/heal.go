@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/meshagent/meshagent/agent/cjdns"
 )
 
 // crossing is how many pairs are watched when a link is cut.
@@ -85,8 +83,8 @@ func (w *world) healOne(link int, patience time.Duration) ([]time.Duration, erro
 
 // users returns pairs whose way crosses a link.
 func (w *world) users(link int) (pairs [][2]int) {
-	slots := w.slots()
-	l := w.graph.links[link]
+	switches := w.switches()
+	a, b := w.hosts[w.graph.links[link][0]], w.hosts[w.graph.links[link][1]]
 	for from := range w.hosts {
 		near, cut := w.graph.hops(from, -1), w.graph.hops(from, link)
 		for to := range w.hosts {
@@ -97,17 +95,14 @@ func (w *world) users(link int) (pairs [][2]int) {
 			if !ok {
 				continue
 			}
-			for at := from; label != 1; {
-				port, width := cjdns.PortOf(label)
-				next, ok := slots[at][port]
-				if !ok {
-					break
-				}
-				if at == l[0] && next == l[1] || at == l[1] && next == l[0] {
+			at := w.hosts[from]
+			way, _ := switches.Follow(at, label)
+			for _, next := range way {
+				if at == a && next == b || at == b && next == a {
 					pairs = append(pairs, [2]int{from, to})
 					break
 				}
-				at, label = next, label>>width
+				at = next
 			}
 		}
 	}

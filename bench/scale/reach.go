@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/hw/rig"
 )
 
 // pingWait bounds one ping of those that look whether a pair is there.
@@ -71,7 +72,7 @@ func (w *world) reachAll(patience time.Duration) (half, all time.Duration, err e
 // stretch compares the ways in use with the shortest: the mean of the ratios
 // over all pairs, and the most links that a way has more than it need have.
 func (w *world) stretch() (mean float64, longest int, err error) {
-	slots := w.slots()
+	switches := w.switches()
 	var sum float64
 	var pairs int
 	var mu sync.Mutex
@@ -82,18 +83,17 @@ func (w *world) stretch() (mean float64, longest int, err error) {
 				continue
 			}
 			var label cjdns.Label
-			ok := rigUntil(10, func() (done bool) { label, done = w.ping(from, to, pingWait); return done })
-			if !ok {
+			if !rig.Until(10*pingWait, 0, func() (done bool) { label, done = w.ping(from, to, pingWait); return done }) {
 				return fmt.Errorf("n%d does not reach n%d any more", from, to)
 			}
-			hops, end := walk(slots, from, label)
-			if end != to {
+			way, ok := switches.Follow(w.hosts[from], label)
+			if !ok || len(way) == 0 || way[len(way)-1] != w.hosts[to] {
 				continue // a cable was moved meanwhile
 			}
 			mu.Lock()
-			sum += float64(hops) / float64(best[to])
+			sum += float64(len(way)) / float64(best[to])
 			pairs++
-			longest = max(longest, hops-best[to])
+			longest = max(longest, len(way)-best[to])
 			mu.Unlock()
 		}
 		return nil
@@ -104,51 +104,16 @@ func (w *world) stretch() (mean float64, longest int, err error) {
 	return sum / float64(pairs), longest, err
 }
 
-// slots says for each node who is behind each of its switch slots.
-func (w *world) slots() []map[uint16]int {
-	index := make(map[string]int)
-	for i, h := range w.hosts {
-		index[h.ID.Key.String()] = i
-	}
-	slots := make([]map[uint16]int, len(w.hosts))
+// switches asks all nodes for their peers.
+func (w *world) switches() rig.Switches {
+	var mu sync.Mutex
+	all := make(map[*rig.Host]rig.Status, len(w.hosts))
 	_ = w.each(func(i int) error {
-		slots[i] = make(map[uint16]int)
-		s, err := w.hosts[i].Status()
-		for _, p := range s.Peers {
-			label, err := cjdns.ParseLabel(p.Label)
-			if to, ok := index[p.PublicKey]; ok && err == nil {
-				port, _ := cjdns.PortOf(label)
-				slots[i][port] = to
-			}
-		}
+		st, err := w.hosts[i].Status() // one that does not answer has no peers
+		mu.Lock()
+		all[w.hosts[i]] = st
+		mu.Unlock()
 		return err
 	})
-	return slots
-}
-
-// walk follows a label from switch to switch: how many links, and where it
-// ends, -1 if a slot is empty.
-func walk(slots []map[uint16]int, from int, label cjdns.Label) (hops, end int) {
-	for at := from; hops < 64; hops++ {
-		if label == 1 {
-			return hops, at
-		}
-		port, width := cjdns.PortOf(label)
-		next, ok := slots[at][port]
-		if !ok {
-			return hops, -1
-		}
-		at, label = next, label>>width
-	}
-	return hops, -1
-}
-
-// rigUntil calls f up to n times until it is true.
-func rigUntil(n int, f func() bool) bool {
-	for range n {
-		if f() {
-			return true
-		}
-	}
-	return false
+	return rig.SwitchesOf(w.hosts, all)
 }

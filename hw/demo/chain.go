@@ -118,44 +118,32 @@ type path struct {
 // paths follows the labels of a host's sessions from switch to switch, by what
 // each node says of its peers.
 func (c *chain) paths(from *rig.Host, all map[*rig.Host]rig.Status) map[*rig.Host]path {
+	switches := rig.SwitchesOf(c.hosts, all)
 	paths := map[*rig.Host]path{}
 	for _, s := range all[from].Sessions {
 		for _, to := range c.hosts {
 			if to.IP() == s.IP {
-				paths[to] = path{s.Label, c.follow(from, s.Label, all)}
+				paths[to] = path{s.Label, wayNames(switches, from, s.Label)}
 			}
 		}
 	}
 	return paths
 }
 
-// follow names the nodes that a label leads through.
-func (c *chain) follow(at *rig.Host, label string, all map[*rig.Host]rig.Status) (way []string) {
+// wayNames names the nodes that a label leads through.
+func wayNames(s rig.Switches, from *rig.Host, label string) (names []string) {
 	l, err := cjdns.ParseLabel(label)
-	for err == nil && l > cjdns.SelfLabel {
-		var next *rig.Host
-		for _, p := range all[at].Peers {
-			hop, err := cjdns.ParseLabel(p.Label)
-			if err != nil || !cjdns.RoutesThrough(l, hop) || hop == cjdns.SelfLabel {
-				continue
-			}
-			for _, h := range c.hosts {
-				if h.ID.Key.String() == p.PublicKey {
-					next = h
-				}
-			}
-			if next != nil {
-				l = cjdns.Unsplice(l, hop)
-				break
-			}
-		}
-		if next == nil {
-			return append(way, "?")
-		}
-		way = append(way, next.Node.Name)
-		at = next
+	if err != nil {
+		return nil
 	}
-	return way
+	way, ok := s.Follow(from, l)
+	for _, h := range way {
+		names = append(names, h.Node.Name)
+	}
+	if !ok {
+		names = append(names, "?")
+	}
+	return names
 }
 
 // ask asks all hosts for what they show.
