@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/hw/rig"
 )
@@ -19,31 +16,20 @@ type chainScreen struct {
 	*chain
 	terminal bool
 	start    time.Time
+	pings    pingTable
 
 	mu    sync.Mutex
-	rtts  map[[2]int]string // of the last ping
 	event string
 }
 
 // runChain shows a chain for ever.
 func runChain(c *chain) {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	s := &chainScreen{chain: c, terminal: err == nil, start: time.Now(), rtts: map[[2]int]string{}}
+	s := &chainScreen{chain: c, terminal: onTerminal(), start: time.Now()}
 	for i := range c.hosts {
 		go s.ping(i)
 	}
 	go s.direct()
-	pause := 10 * time.Second
-	if s.terminal {
-		fmt.Print("\x1b[2J")
-		pause = time.Second
-	} else {
-		fmt.Print(c.picture(), s.advice())
-	}
-	for {
-		s.draw()
-		time.Sleep(pause)
-	}
+	show(s.terminal, c.picture()+s.advice(), s.draw)
 }
 
 // ping lets one node ping all others, one after the other, again and again.
@@ -54,13 +40,7 @@ func (s *chainScreen) ping(i int) {
 				continue
 			}
 			res, _ := s.hosts[i].Node.Ping(context.Background(), to.IP(), rig.PingOpts{Wait: 500 * time.Millisecond})
-			text := "lost"
-			if res.Received == 1 {
-				text = fmt.Sprintf("%.2f", float64(res.Mean())/float64(time.Millisecond))
-			}
-			s.mu.Lock()
-			s.rtts[[2]int{i, j}] = text
-			s.mu.Unlock()
+			s.pings.result(i, j, res)
 			time.Sleep(200 * time.Millisecond)
 		}
 	}
@@ -92,26 +72,12 @@ func (s *chainScreen) draw() {
 	paths := s.paths(first, all)
 	var b strings.Builder
 	if s.terminal {
-		fmt.Fprintf(&b, "\x1b[Hmeshagent demo: a chain of %d agents that know their neighbours only\n%s", len(s.hosts), s.picture())
+		fmt.Fprintf(&b, home+"meshagent demo: a chain of %d agents that know their neighbours only\n%s", len(s.hosts), s.picture())
 	}
 	s.mu.Lock()
-	fmt.Fprintf(&b, "\nup %v  %s\nping, ms  to", time.Since(s.start).Round(time.Second), s.event)
-	for _, h := range s.hosts {
-		fmt.Fprintf(&b, "%7s", h.Node.Name)
-	}
-	b.WriteString("\n")
-	for i, h := range s.hosts {
-		fmt.Fprintf(&b, "   from %-4s", h.Node.Name)
-		for j := range s.hosts {
-			v := s.rtts[[2]int{i, j}]
-			if i == j {
-				v = "·"
-			}
-			fmt.Fprintf(&b, "%7s", v)
-		}
-		b.WriteString("\n")
-	}
+	fmt.Fprintf(&b, "\nup %v  %s\n", time.Since(s.start).Round(time.Second), s.event)
 	s.mu.Unlock()
+	s.pings.write(&b, s.hosts, 7)
 	fmt.Fprintf(&b, "\npaths of %-3s %-40s %-20s through\n", first.Node.Name, "address", "label")
 	for _, h := range s.hosts[1:] {
 		p := paths[h]
@@ -122,8 +88,8 @@ func (s *chainScreen) draw() {
 	}
 	text := b.String()
 	if s.terminal {
-		// each line is cleared to its end, then what is below
-		text = strings.ReplaceAll(text+s.advice(), "\n", "\x1b[K\n") + "\x1b[J"
+		overwrite(text + s.advice())
+		return
 	}
 	fmt.Print(text)
 }

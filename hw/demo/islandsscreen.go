@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/hw/rig"
 )
@@ -25,22 +22,11 @@ type islandsScreen struct {
 
 // runIslands shows the network for ever.
 func runIslands(d *islands) {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	s := &islandsScreen{islands: d, terminal: err == nil, start: time.Now(), rtts: map[[2]int]time.Duration{}}
+	s := &islandsScreen{islands: d, terminal: onTerminal(), start: time.Now(), rtts: map[[2]int]time.Duration{}}
 	for i := range d.hosts {
 		go s.ping(i)
 	}
-	pause := 10 * time.Second
-	if s.terminal {
-		fmt.Print("\x1b[2J")
-		pause = time.Second
-	} else {
-		fmt.Print(islandsPicture, s.advice())
-	}
-	for {
-		s.draw()
-		time.Sleep(pause)
-	}
+	show(s.terminal, islandsPicture+s.advice(), s.draw)
 }
 
 // ping lets one node ping all others, one after the other, again and again.
@@ -73,7 +59,7 @@ func (s *islandsScreen) draw() {
 	}
 	var b strings.Builder
 	if s.terminal {
-		b.WriteString("\x1b[Hmeshagent demo: two islands of 9 and 4 agents, nobody has configured a peer on them" + islandsPicture)
+		b.WriteString(home + "meshagent demo: two islands of 9 and 4 agents, nobody has configured a peer on them" + islandsPicture)
 	}
 	fmt.Fprintf(&b, "\nup %v, OGM interval %v\n%-4s %-40s %-15s %-11s %s\n", time.Since(s.start).Round(time.Second), islandsInterval,
 		"node", "address", "identity", "pings", "peers")
@@ -89,8 +75,8 @@ func (s *islandsScreen) draw() {
 	}
 	text := b.String()
 	if s.terminal {
-		// each line is cleared to its end, then what is below
-		text = strings.ReplaceAll(text+s.advice(), "\n", "\x1b[K\n") + "\x1b[J"
+		overwrite(text + s.advice())
+		return
 	}
 	fmt.Print(text)
 }

@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/hw/rig"
 )
@@ -31,19 +28,10 @@ type meshScreen struct {
 
 // runMesh shows the mesh for ever.
 func runMesh(m *mesh) {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	s := &meshScreen{mesh: m, terminal: err == nil, start: time.Now(), rtt: "-"}
+	s := &meshScreen{mesh: m, terminal: onTerminal(), start: time.Now(), rtt: "-"}
 	go s.ping()
 	go s.direct()
-	pause := 10 * time.Second
-	if s.terminal {
-		fmt.Print("\x1b[2J")
-		pause = time.Second
-	}
-	for {
-		s.draw()
-		time.Sleep(pause)
-	}
+	show(s.terminal, "", s.draw)
 }
 
 // note adds an event to the list on the screen.
@@ -114,7 +102,7 @@ func (s *meshScreen) draw() {
 	left, right := s.table(s.at(0)), s.table(s.at(1))
 	var b strings.Builder
 	if s.terminal {
-		b.WriteString("\x1b[H")
+		b.WriteString(home)
 	}
 	s.mu.Lock()
 	fmt.Fprintf(&b, "meshagent demo: nine agents on one air, OGM interval %v, up %v\n", meshInterval, time.Since(s.start).Round(time.Second))
@@ -130,8 +118,8 @@ func (s *meshScreen) draw() {
 	s.mu.Unlock()
 	text := b.String() + s.advice()
 	if s.terminal {
-		// each line is cleared to its end, then what is below
-		text = strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+		overwrite(text)
+		return
 	}
 	fmt.Print(text)
 }

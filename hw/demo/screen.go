@@ -6,14 +6,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/hw/rig"
 )
@@ -25,14 +21,11 @@ type screen struct {
 	bin      string
 	terminal bool
 	start    time.Time
-
-	mu  sync.Mutex
-	rtt map[[2]int]string // what the matrix shows, by index of from and to
+	pings    pingTable
 }
 
 func newScreen(r *rig.Rig, hosts []*rig.Host, bin string) *screen {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	return &screen{rig: r, hosts: hosts, bin: bin, terminal: err == nil, start: time.Now(), rtt: map[[2]int]string{}}
+	return &screen{rig: r, hosts: hosts, bin: bin, terminal: onTerminal(), start: time.Now()}
 }
 
 // run shows the network for ever.
@@ -45,22 +38,7 @@ func (s *screen) run() {
 		}
 	}
 	s.serve(s.hosts[4])
-	if s.terminal {
-		fmt.Print("\x1b[2J")
-	} else {
-		fmt.Print(picture, s.advice())
-	}
-	for {
-		s.draw()
-		time.Sleep(s.pause())
-	}
-}
-
-func (s *screen) pause() time.Duration {
-	if s.terminal {
-		return time.Second
-	}
-	return 10 * time.Second
+	show(s.terminal, picture+s.advice(), s.draw)
 }
 
 // serve lets the last node answer to curl and iperf3.
@@ -82,11 +60,7 @@ func (s *screen) serve(h *rig.Host) {
 
 // ping keeps one pair pinging and notes each answer.
 func (s *screen) ping(i, j int, a, b *rig.Host) {
-	note := func(text string) {
-		s.mu.Lock()
-		s.rtt[[2]int{i, j}] = text
-		s.mu.Unlock()
-	}
+	note := func(text string) { s.pings.note(i, j, text) }
 	for {
 		r, w := io.Pipe()
 		stop := a.Node.Stream(w, "ping", "-n", "-O", "-i", "2", b.IP())
@@ -109,35 +83,18 @@ func (s *screen) ping(i, j int, a, b *rig.Host) {
 func (s *screen) draw() {
 	var b strings.Builder
 	if s.terminal {
-		b.WriteString("\x1b[H")
-		b.WriteString("meshagent demo: five agents, five network stacks" + picture + "\n")
+		b.WriteString(home + "meshagent demo: five agents, five network stacks" + picture + "\n")
 	}
 	fmt.Fprintf(&b, "up %v\n%-4s %-40s peers\n", time.Since(s.start).Round(time.Second), "node", "address")
 	for _, h := range s.hosts {
 		fmt.Fprintf(&b, "%-4s %-40s %s\n", h.Node.Name, h.IP(), peerNames(s.hosts, h))
 	}
-	b.WriteString("\nping, ms  to")
-	for _, h := range s.hosts {
-		fmt.Fprintf(&b, "%8s", h.Node.Name)
-	}
 	b.WriteString("\n")
-	s.mu.Lock()
-	for i, h := range s.hosts {
-		fmt.Fprintf(&b, "   from %-4s", h.Node.Name)
-		for j := range s.hosts {
-			v := s.rtt[[2]int{i, j}]
-			if i == j {
-				v = "·"
-			}
-			fmt.Fprintf(&b, "%8s", v)
-		}
-		b.WriteString("\n")
-	}
-	s.mu.Unlock()
+	s.pings.write(&b, s.hosts, 8)
 	text := b.String()
 	if s.terminal {
-		// each line is cleared to its end, then what is below
-		text = strings.ReplaceAll(text+s.advice(), "\n", "\x1b[K\n") + "\x1b[J"
+		overwrite(text + s.advice())
+		return
 	}
 	fmt.Print(text)
 }

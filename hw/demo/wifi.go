@@ -6,13 +6,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/hw/air"
 	"github.com/meshagent/meshagent/hw/rig"
@@ -56,7 +53,7 @@ func showWifi(bin string, check bool) (status int) {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, wifiPlan.limit+time.Minute)
 		defer done()
-	} else if _, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS); err == nil {
+	} else if onTerminal() {
 		c.Arg = wordTerminal
 	}
 	_, err = air.Play(ctx, c)
@@ -76,7 +73,7 @@ func playWifi(w *air.World) {
 	w.Line(wifiLink, st...)
 	w.JoinAll(air.Cell{Kind: air.Mesh, Name: "demo", Freq: 2412}, st...)
 	w.StartAll(st...)
-	d := &wifi{w: w, st: st, start: time.Now(), rtt: map[[2]int]string{}}
+	d := &wifi{w: w, st: st, start: time.Now()}
 	for _, s := range st {
 		d.hosts = append(d.hosts, s.Host)
 	}
@@ -95,9 +92,9 @@ type wifi struct {
 	st    []*air.Station
 	hosts []*rig.Host
 	start time.Time
+	pings pingTable
 
 	mu  sync.Mutex
-	rtt map[[2]int]string
 	say string // what the air does at the moment
 }
 
@@ -150,15 +147,7 @@ func (d *wifi) run() {
 		}
 	}
 	go d.weather()
-	pause := 10 * time.Second
-	if d.w.Arg == wordTerminal {
-		fmt.Print("\x1b[2J")
-		pause = time.Second
-	}
-	for {
-		d.draw()
-		time.Sleep(pause)
-	}
+	show(d.w.Arg == wordTerminal, "", d.draw)
 }
 
 // weather makes the link in the middle bad and good again.
@@ -186,13 +175,7 @@ func (d *wifi) ping(i, j int, a, b *rig.Host) {
 		ctx, done := context.WithTimeout(context.Background(), 5*time.Second)
 		res, _ := a.Node.Ping(ctx, b.IP(), rig.PingOpts{})
 		done()
-		text := "lost"
-		if res.Received > 0 {
-			text = strconv.FormatFloat(float64(res.Mean())/float64(time.Millisecond), 'f', 2, 64)
-		}
-		d.mu.Lock()
-		d.rtt[[2]int{i, j}] = text
-		d.mu.Unlock()
+		d.pings.result(i, j, res)
 		time.Sleep(3 * time.Second)
 	}
 }
@@ -202,7 +185,7 @@ func (d *wifi) draw() {
 	var b strings.Builder
 	terminal := d.w.Arg == wordTerminal
 	if terminal {
-		b.WriteString("\x1b[H")
+		b.WriteString(home)
 	}
 	b.WriteString("meshagent demo: four routers, each with a radio of mac80211_hwsim" + wifiPicture)
 	d.mu.Lock()
@@ -211,28 +194,13 @@ func (d *wifi) draw() {
 	for _, h := range d.hosts {
 		fmt.Fprintf(&b, "%-8s %-40s %s\n", h.Node.Name, h.IP(), peerNames(d.hosts, h))
 	}
-	b.WriteString(d.stations() + "\nping, ms  to")
-	for _, h := range d.hosts {
-		fmt.Fprintf(&b, "%8s", h.Node.Name)
-	}
-	b.WriteString("\n")
-	d.mu.Lock()
-	for i, h := range d.hosts {
-		fmt.Fprintf(&b, "   from %-4s", h.Node.Name)
-		for j := range d.hosts {
-			v := d.rtt[[2]int{i, j}]
-			if i == j {
-				v = "·"
-			}
-			fmt.Fprintf(&b, "%8s", v)
-		}
-		b.WriteString("\n")
-	}
-	d.mu.Unlock()
+	b.WriteString(d.stations() + "\n")
+	d.pings.write(&b, d.hosts, 8)
 	b.WriteString("\nctrl-C ends the demo and removes everything.\n")
 	text := b.String()
 	if terminal {
-		text = strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"
+		overwrite(text)
+		return
 	}
 	fmt.Print(text)
 }
