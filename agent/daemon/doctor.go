@@ -167,7 +167,7 @@ func checkLinks(p *patient) {
 		case l.Offload == "plain":
 			p.warn(what, l.Bind+", packets move one at a time", "a newer kernel moves them in batches")
 		default:
-			p.ok(what, l.Bind+", "+l.Offload)
+			p.ok(what, strings.TrimSuffix(l.Bind+", "+l.Offload, ", ")) // the mesh has no batches of its own
 		}
 	}
 	if p.status.Links == nil && p.mesh == nil {
