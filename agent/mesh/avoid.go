@@ -75,17 +75,23 @@ func (m *Mesh) localHop(now mono.Time, o *Originator) *Neighbour {
 }
 
 // stayTime is how long packets of this node keep a next hop that is nearly as
-// good as the best one: at least stayShare quarters of it. Two ways whose
-// quality goes up and down would else take turns.
+// good as the best one: at least stayShare quarters of it. The one they left
+// they do not go back to in that time, however good it is, unless OGMs stopped
+// coming by the new one. Two ways whose quality goes up and down would else
+// take turns.
 const (
 	stayTime  = 10 * time.Second
 	stayShare = 3
+	// No OGM for so many intervals and no shorter is silence. On a bad way some
+	// are lost one after the other, and going back may wait longer than staying.
+	silentStay, silentBack = 5, 8
+	silentBackTime         = 4 * time.Second
 )
 
 // hop is the next hop that packets of this node take.
 type hop struct {
-	n     *Neighbour
-	since mono.Time
+	n, left *Neighbour // left: the one before
+	since   mono.Time
 }
 
 // stay returns the next hop in use if there is no good reason to leave it for
@@ -97,11 +103,14 @@ func (m *Mesh) stay(now mono.Time, o *Originator, best *Neighbour) *Neighbour {
 		return best
 	}
 	// A route that is gone must not be kept alive by this.
-	if h.n != nil && now.Sub(h.since) < stayTime && slices.Contains(o.neighbours, h.n) && !o.avoided(now, h.n) &&
-		now.Sub(h.n.lastSeen) < 5*m.cfg.OrigInterval && 4*uint64(m.quality(h.n, 0)) >= stayShare*uint64(m.quality(best, 0)) {
-		return h.n
+	if h.n != nil && now.Sub(h.since) < stayTime && slices.Contains(o.neighbours, h.n) && !o.avoided(now, h.n) {
+		silent := now.Sub(h.n.lastSeen)
+		if best == h.left && silent < max(silentBack*m.cfg.OrigInterval, silentBackTime) ||
+			silent < silentStay*m.cfg.OrigInterval && 4*uint64(m.quality(h.n, 0)) >= stayShare*uint64(m.quality(best, 0)) {
+			return h.n
+		}
 	}
-	h.n, h.since = best, now
+	h.n, h.left, h.since = best, h.n, now
 	return best
 }
 

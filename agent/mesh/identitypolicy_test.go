@@ -417,7 +417,7 @@ func TestIdentityStockRelayForged(t *testing.T) {
 // their next hop once in 10 s at most, though the best way changes oftener.
 func TestStayWithSwappingLoss(t *testing.T) {
 	more := 0
-	for seed := uint64(80); seed < 84; seed++ {
+	for seed := uint64(80); seed < 120; seed++ {
 		w := newWorld(t, seed)
 		w.jobTime = 20 * time.Millisecond
 		set := func(c *Config) { c.OrigInterval = 200 * time.Millisecond }
@@ -429,30 +429,33 @@ func TestStayWithSwappingLoss(t *testing.T) {
 				w.link(x, 0, b, 0, loss)
 			}
 		}
-		lay(5, 40)
+		lay(50, 400)
 		w.run(20 * time.Second)
 		o := a.m.originator(b.primary())
 		var last, lastBest *Neighbour
-		changes, best := 0, 0
+		var changes []time.Duration
+		begin, best := w.now, 0
 		for step := range 60 * 20 { // a minute
 			if step%60 == 0 {
-				lay(5+35*(step/60%2), 40-35*(step/60%2))
+				lay(50+350*(step/60%2), 400-350*(step/60%2))
 			}
 			w.run(50 * time.Millisecond)
 			n, top := a.m.localHop(w.now, o), a.m.nextHop(o, nil)
 			if n != last && last != nil {
-				changes++
+				changes = append(changes, w.now.Sub(begin))
 			}
 			if top != lastBest && lastBest != nil {
 				best++
 			}
 			last, lastBest = n, top
 		}
-		t.Logf("seed %d: %d changes, of the best way %d", seed, changes, best)
-		if changes > 6 {
-			t.Errorf("seed %d: %d changes in a minute", seed, changes)
+		t.Logf("seed %d: changes at %v, of the best way %d", seed, changes, best)
+		for k := 1; k < len(changes); k++ {
+			if d := changes[k] - changes[k-1]; d < stayTime {
+				t.Errorf("seed %d: changed back after %v", seed, d)
+			}
 		}
-		if best > changes {
+		if best > len(changes) {
 			more++
 		}
 	}

@@ -156,7 +156,7 @@ func TestJoinSwap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d of %d pings came back; the way changed at %v; frames by next hop %v", res.Received, res.Sent, changes, frames)
+	t.Logf("%d of %d pings came back; the way changed at %v; frames by next hop %v; %d next hops avoided", res.Received, res.Sent, changes, frames, statsOf(t, a).Counters["overlay_avoided"])
 	if limit := int(lasts / (10 * time.Second)); len(changes) > limit {
 		t.Errorf("%d changes of the way in %v, want %d at most", len(changes), lasts, limit)
 	}
