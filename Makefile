@@ -6,6 +6,7 @@ SUDO        := $(if $(filter 0,$(shell id -u)),,sudo)
 FUZZTIME    ?= 10s
 BENCHTIME   ?= 1s
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 CROSS       := mips-softfloat mipsle-softfloat arm-5 arm-6 arm-7 arm64 amd64 386
 # The version stands in one place. RELEASE counts packagings of one version.
 VERSION     ?= $(shell sed -n 's/^var version = "\(.*\)"/\1/p' agent/cmd/meshagent/main.go)
@@ -32,6 +33,17 @@ HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cp
 AIR_NEEDS   := linux-source gcc make bc bison flex xz unshare iw ip ping batctl
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+# $(call system,FORMAT,PACKAGES,ARGUMENTS) is go test for tests with real processes.
+# Up to three that fail run once more each, alone, and both runs are printed: a
+# busy machine may stop a process for a second. Twice in a row is a failure.
+system       = @if test -x $(OUT)/gotestsum || GOBIN=$(CURDIR)/$(OUT) $(GO) install $(GOTESTSUM); then \
+  $(OUT)/gotestsum --format $(1) --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --packages='$(2)' -- $(3); \
+  else echo "no $(GOTESTSUM) here: what fails is not run again"; $(GO) test $(3) $(2); fi
+
+# how tests in guest kernels are run: static, since a guest has no libraries
+GUEST        = -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
+  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest'
+check-guest check-air: export CGO_ENABLED := 0
 
 .PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join bench-scale size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
@@ -64,15 +76,13 @@ test: needs check unit check-packages netns ## everything that must pass before 
 	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check
 	$(MAKE) --no-print-directory demo CHAIN=8 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
-	$(GO) test -tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)' $(NETNS)
+	$(call system,standard-quiet,$(NETNS),-tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)')
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines; kernels go to ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64
-	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
-	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -v $(ARGS) ./hw/guest
+	$(call system,standard-verbose,./hw/guest,$(GUEST) $(ARGS))
 check-air: build ## agents on simulated radios, in a kernel with virtual time that is built once (ten minutes of processor time) into ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip ping $(AIR_NEEDS)
-	CGO_ENABLED=0 $(GO) test -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
-	  -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest' -v $(ARGS) ./hw/air
+	$(call system,standard-verbose,./hw/air,$(GUEST) $(ARGS))
 	$(if $(ARGS),,$(MAKE) --no-print-directory demo WIFI=1 ARGS=--check)
 # Without a bound on minimising, a slow target spends all of FUZZTIME on its first find.
 fuzz: ## each fuzz target for FUZZTIME
