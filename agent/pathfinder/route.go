@@ -75,6 +75,12 @@ func (s *side) pop() reached {
 // byBits asks shortest for the shortest label instead of the best links.
 const byBits = true
 
+// maxWayCost is the cost at which a way counts as none, in sixteenths of a
+// millisecond: more than that of the worst link for each bit of a label. Sums
+// of two stay far below 1<<32: a cost that began again at 0 would make the
+// way to a node lead in a circle.
+const maxWayCost = 1 << 28
+
 // shortest returns the nodes on the best path from one node to another, ends
 // included; nil if there is none. It goes from both ends, and stops when
 // nothing better can come. The result is good until the next search.
@@ -86,6 +92,10 @@ func (g *graph) shortest(from, to int32, bits bool) []int32 {
 	if s.turn++; s.turn == 0 {
 		s.sides = [2]side{} // marks of four billion searches ago
 		s.turn++
+	}
+	most := uint32(maxWayCost)
+	if bits {
+		most = cjdns.MaxLabelLen
 	}
 	n := len(g.start) - 1
 	s.sides[0].begin(n, s.turn, from)
@@ -114,7 +124,7 @@ func (g *graph) shortest(from, to int32, bits bool) []int32 {
 			if bits {
 				c = uint32(cjdns.Label(h.label).Len())
 			}
-			if c += at.cost; me.mark[h.to] == s.turn && me.cost[h.to] <= c {
+			if c += at.cost; c > most || me.mark[h.to] == s.turn && me.cost[h.to] <= c {
 				continue
 			}
 			me.set(s.turn, h.to, c, at.node)

@@ -2,6 +2,7 @@ package pathfinder
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -256,6 +257,37 @@ func TestLongLabels(t *testing.T) {
 	}
 	if l := g.route(0, 14); g.walk(0, l) != 14 {
 		t.Errorf("14 hops: %v", l)
+	}
+}
+
+// Thousands of nodes in a row whose links are as bad as can be announced: the
+// sum of their costs does not fit into 32 bits. There is no way, and the search
+// for it ends.
+func TestCostsDoNotOverflow(t *testing.T) {
+	const n = 6000
+	f := newField(n, cjdns.V358)
+	for i := range n - 1 {
+		f.link(i, i+1, 0, 0, math.MaxUint16, math.MaxUint16)
+	}
+	for _, v := range f.all {
+		for i := range v.links {
+			v.links[i].drop = math.MaxUint16 - 1
+		}
+	}
+	f.compile(0, f.all[0].ip)
+	if c := f.hops[0].cost; maxWayCost/c < cjdns.MaxLabelLen {
+		t.Errorf("%d links that cost %d each are too many for a way", maxWayCost/c, c)
+	}
+	for _, bits := range [...]bool{!byBits, byBits} {
+		if p := f.shortest(0, n-1, bits); p != nil {
+			t.Errorf("a way over %d nodes", len(p))
+		}
+	}
+	if l := f.route(0, 12); f.walk(0, l) != 12 {
+		t.Errorf("label %v ends at %d", l, f.walk(0, l))
+	}
+	if l := f.route(0, n-1); l != cjdns.LabelInvalid {
+		t.Errorf("label %v", l)
 	}
 }
 
