@@ -324,7 +324,7 @@ func (c *Client) announced(now mono.Time, s *snode, m *cjdns.Message) {
 		c.restart(now, true)
 		return
 	}
-	a.log.add(j.ann, j.raw)
+	a.log.add(j.ann, j.raw, maxLog)
 	if !bytes.Equal(m.StateHash, a.log.hash[:]) {
 		c.restart(now, true)
 		return

@@ -373,7 +373,7 @@ func TestManyPeersAreAnnouncedInTurn(t *testing.T) {
 	for d.Announced() < 61 {
 		d.pass(messageFull * 2)
 		q, a := d.signed()
-		log.add(a, q.Msg.Ann)
+		log.add(a, q.Msg.Ann, maxLog)
 		if len(q.Msg.Ann) > cjdns.AnnounceHeaderLen+maxAnnounce {
 			t.Errorf("an announcement of %d bytes", len(q.Msg.Ann))
 		}

@@ -15,6 +15,10 @@ const (
 	MaxGraphLinks = 1 << 17 // announced, of all nodes
 	maxNodeLinks  = 257     // of one node: slots of a switch
 	maxGraphBytes = 32 << 20
+	// The share of one node: more of it is not kept once all together are at
+	// a limit.
+	fairBytes     = maxGraphBytes / MaxGraphNodes
+	fairLinks     = MaxGraphLinks / MaxGraphNodes
 	maxSchemes    = 16 // different encoding schemes
 	compileEvery  = time.Second
 	strangerFresh = time.Minute // a node without links to ours stays as long as this
@@ -128,7 +132,11 @@ func (g *graph) remove(v *vertex) {
 func (g *graph) apply(now mono.Time, v *vertex, a *cjdns.Announcement, raw []byte) {
 	v.heard, v.snode = now, a.Snode
 	g.bytes -= v.log.size
-	v.log.add(a, raw)
+	mostBytes := maxLog
+	if g.bytes >= maxGraphBytes {
+		mostBytes = fairBytes
+	}
+	v.log.add(a, raw, mostBytes)
 	g.bytes += v.log.size
 	if a.Version != 0 {
 		v.version = uint32(a.Version)
@@ -143,8 +151,12 @@ func (g *graph) apply(now mono.Time, v *vertex, a *cjdns.Announcement, raw []byt
 	if a.Reset {
 		v.links = nil
 	}
+	mostLinks := maxNodeLinks
+	if g.links >= MaxGraphLinks {
+		mostLinks = fairLinks
+	}
 	for i := range a.Peers {
-		v.setLink(&a.Peers[i], old)
+		v.setLink(&a.Peers[i], old, mostLinks)
 	}
 	g.links += len(v.links)
 	for i := range a.Links {
@@ -158,8 +170,8 @@ func (g *graph) apply(now mono.Time, v *vertex, a *cjdns.Announcement, raw []byt
 }
 
 // setLink takes one announced link of v. A link that stays what it was, among
-// old, keeps its quality.
-func (v *vertex) setLink(p *cjdns.AnnouncedPeer, old []inward) {
+// old, keeps its quality. A new one beyond most is not stored.
+func (v *vertex) setLink(p *cjdns.AnnouncedPeer, old []inward, most int) {
 	l := inward{peer: p.IP, label: p.Label, num: p.PeerNum, form: p.Form}
 	for _, o := range old {
 		if o.peer == l.peer && o.num == l.num && o.label == l.label {
@@ -170,7 +182,7 @@ func (v *vertex) setLink(p *cjdns.AnnouncedPeer, old []inward) {
 	switch {
 	case l.label == 0 && at >= 0:
 		v.links = slices.Delete(v.links, at, at+1)
-	case l.label == 0 || at < 0 && len(v.links) >= maxNodeLinks:
+	case l.label == 0 || at < 0 && len(v.links) >= most:
 	case at >= 0:
 		v.links[at] = l
 	default:

@@ -140,7 +140,7 @@ func TestRecordedRouteServer(t *testing.T) {
 				count[m.Error]++ // it was restarted, and knows nothing of the node
 				continue
 			}
-			logs[q.ip].add(a, q.msg.Ann)
+			logs[q.ip].add(a, q.msg.Ann, maxLog)
 			if !bytes.Equal(m.StateHash, logs[q.ip].hash[:]) {
 				t.Errorf("%v announced for the %dth time: the server has %x, we %x", q.ip, count["ann"], m.StateHash, logs[q.ip].hash)
 			}

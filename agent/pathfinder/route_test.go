@@ -78,7 +78,7 @@ func (f *field) link(a, b, atA, atB int, lagA, lagB uint16) {
 // announce lets v say that u reaches it by toV; its own label for u is toU.
 func (f *field) announce(v, u int, toU, toV cjdns.Label, lag uint16) {
 	p := cjdns.AnnouncedPeer{Form: uint8(f.all[v].scheme.FormOf(toU)), PeerNum: uint16(toU), IP: f.all[u].ip, Label: uint32(toV)}
-	f.all[v].setLink(&p, nil)
+	f.all[v].setLink(&p, nil, maxNodeLinks)
 	l := &f.all[v].links[len(f.all[v].links)-1]
 	l.lag = lag
 	f.links++
@@ -299,9 +299,9 @@ func TestForgedLinksAreNotUsed(t *testing.T) {
 	f.link(1, 2, 0, 0, 50, 50)
 	f.announce(3, 0, 0x13, 0x19, 1) // 3 says that 0 and 2 reach it
 	f.announce(3, 2, 0x15, 0x19, 1)
-	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 99, IP: f.all[0].ip, Label: 0x1513}, nil)
-	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 98, IP: f.all[0].ip, Label: 0x19, Form: 9}, nil)
-	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 97, IP: f.all[1].ip, Label: 0x19}, nil)
+	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 99, IP: f.all[0].ip, Label: 0x1513}, nil, maxNodeLinks)
+	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 98, IP: f.all[0].ip, Label: 0x19, Form: 9}, nil, maxNodeLinks)
+	f.all[1].setLink(&cjdns.AnnouncedPeer{PeerNum: 97, IP: f.all[1].ip, Label: 0x19}, nil, maxNodeLinks)
 	f.compile(0, f.all[0].ip)
 	if l := f.route(0, 3); l != cjdns.LabelInvalid {
 		t.Errorf("a way to a node that nobody else knows: %v", l)
@@ -379,10 +379,50 @@ func TestGraphIsBounded(t *testing.T) {
 	}
 	v := f.all[0]
 	for i := range 1000 {
-		v.setLink(&cjdns.AnnouncedPeer{PeerNum: uint16(i), IP: f.all[1].ip, Label: 0x13}, nil)
+		v.setLink(&cjdns.AnnouncedPeer{PeerNum: uint16(i), IP: f.all[1].ip, Label: 0x13}, nil, maxNodeLinks)
 	}
 	if len(v.links) > maxNodeLinks {
 		t.Errorf("%d links of one node", len(v.links))
+	}
+}
+
+// Nodes that are known do not fill the memory either: while all together have
+// said too much, each keeps what fits into its share, and can begin anew.
+func TestKnownNodesAreBounded(t *testing.T) {
+	g := newGraph()
+	k := cjdns.Key{5: 1}
+	v, _ := g.add(0, k, cjdns.VerifyKey(k))
+	say := func(round int, reset bool) {
+		a := &cjdns.Announcement{Time: uint64(1 + round), Reset: reset, Version: 22, Scheme: cjdns.SerializeScheme(cjdns.V358)}
+		for j := range 25 {
+			a.Peers = append(a.Peers, cjdns.AnnouncedPeer{PeerNum: uint16(100*round + j), IP: v.ip, Label: 0x13})
+		}
+		g.apply(0, v, a, a.Append(nil))
+	}
+	const bytes, links = maxGraphBytes, MaxGraphLinks // of others
+	g.bytes, g.links = bytes, links
+	for round := range 100 {
+		say(round, false)
+	}
+	if v.log.size > fairBytes || len(v.links) > fairLinks || len(v.log.list) == 0 {
+		t.Errorf("%d bytes, %d announcements, %d links", v.log.size, len(v.log.list), len(v.links))
+	}
+	say(100, true)
+	if len(v.log.list) != 1 || len(v.links) != fairLinks {
+		t.Errorf("%d announcements, %d links after it began anew", len(v.log.list), len(v.links))
+	}
+	if g.bytes != bytes+v.log.size || g.links != links+len(v.links) {
+		t.Errorf("counted as %d bytes and %d links", g.bytes-bytes, g.links-links)
+	}
+	g.bytes, g.links = v.log.size, len(v.links) // the others are forgotten
+	for round := range 100 {
+		say(101+round, false)
+	}
+	if v.log.size <= fairBytes || v.log.size > maxLog || len(v.links) != maxNodeLinks {
+		t.Errorf("%d bytes, %d links with nobody else", v.log.size, len(v.links))
+	}
+	if fairBytes < MaxAnnouncement {
+		t.Error("an announcement is more than a share")
 	}
 }
 

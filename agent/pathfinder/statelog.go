@@ -59,18 +59,19 @@ func entitiesOf(a *cjdns.Announcement) []entity {
 }
 
 // add appends an announcement, which the caller knows to be the newest, and
-// forgets what is to be forgotten. raw is kept.
-func (l *stateLog) add(a *cjdns.Announcement, raw []byte) {
+// forgets what is to be forgotten: of more than most bytes the oldest. raw is
+// kept.
+func (l *stateLog) add(a *cjdns.Announcement, raw []byte, most int) {
 	l.prev = l.hash
 	if a.Reset {
 		l.list, l.prev = l.list[:0], cjdns.StateHash{}
 	}
 	l.list = append(l.list, stored{raw, a.Time, entitiesOf(a)})
-	l.trim(a.Time)
+	l.trim(a.Time, most)
 }
 
 // trim forgets what is superseded by something newer, too old, or too much.
-func (l *stateLog) trim(newest uint64) {
+func (l *stateLog) trim(newest uint64, most int) {
 	known := make(map[entity]bool)
 	kept, size := len(l.list), 0
 	for i := len(l.list) - 1; i >= 0; i-- {
@@ -79,7 +80,7 @@ func (l *stateLog) trim(newest uint64) {
 		for _, e := range m.ents {
 			keep = keep || !known[e]
 		}
-		if m.time+agreedMs < newest || len(l.list)-kept >= maxStored || size+len(m.raw) > maxLog {
+		if m.time+agreedMs < newest || len(l.list)-kept >= maxStored || size+len(m.raw) > most {
 			keep = false
 		}
 		if !keep {
