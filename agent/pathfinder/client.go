@@ -249,10 +249,10 @@ func (c *Client) answered(now mono.Time, s *snode, a *snodeAsk, recv int64) {
 	s.rtt = max(1, s.rtt+(d-s.rtt)/4)
 	// It got the question half a round trip ago, as far as we know.
 	offset := recv - int64(a.at.Add(d/2))/int64(time.Millisecond)
-	if !s.up {
-		s.offset = offset
+	if change := offset - s.offset; !s.up || max(change, -change) > rebaseAfter.Milliseconds() {
+		s.offset = offset // its clock was set
 	} else {
-		s.offset += (offset - s.offset) / 2
+		s.offset += change / 2
 	}
 	s.missed, s.pause = 0, 0
 	if !s.up {

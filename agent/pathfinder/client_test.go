@@ -358,6 +358,56 @@ func TestAnnouncements(t *testing.T) {
 	}
 }
 
+// A supernode whose clock is set, because it booted without one, is told
+// everything again at once, dated by the new time.
+func TestClockOfSupernodeIsSet(t *testing.T) {
+	for _, jump := range [...]int64{3 * 365 * 86400_000, -3 * 365 * 86400_000, 11_000} {
+		d := newDesk(t)
+		s := node(1, 0x13)
+		server := newServer(s.Key)
+		wall := func(jump int64) int64 { return testWall + int64(d.now)/1e6 + jump }
+		d.peer(s, 0x17)
+		d.snode(s)
+		began, sent := mono.Time(0), 0
+		answer := func() (taken bool) {
+			q, _ := d.signed()
+			self := Node{Key: d.cfg.Self, IP: d.selfIP, Version: 22, Label: 0x17}
+			out := new(Out)
+			m := server.HandleMessage(d.now, self, q.Msg, out)
+			if server.run(d.now, out); m == nil {
+				m = out.Answers[0].Msg
+			}
+			d.reply(q, *m)
+			return m.Error == "none"
+		}
+		server.SetWall(d.now, wall(0))
+		if d.pass(firstPeer); !answer() {
+			t.Fatal("not taken")
+		}
+		server.SetWall(d.now, wall(jump))
+		began = d.now
+		for d.pass(time.Second); ; d.pass(time.Second) {
+			for i := range d.out.Queries {
+				if q := d.out.Queries[i]; q.Msg.SubQuery == "pn" {
+					d.reply(q, cjdns.Message{RecvTime: wall(jump)})
+				}
+			}
+			d.out.Queries = d.out.Queries[:0]
+			if len(d.out.Jobs) > 0 {
+				if sent++; answer() {
+					break
+				}
+			}
+			if d.now.Sub(began) > 10*time.Minute {
+				break
+			}
+		}
+		if took := d.now.Sub(began); took > nothingNew+5*time.Second || sent > 3 {
+			t.Errorf("a jump by %d ms: %d announcements in %v", jump, sent, took)
+		}
+	}
+}
+
 // Announcements of a node with many peers come in several messages, each of a
 // length that fits.
 func TestManyPeersAreAnnouncedInTurn(t *testing.T) {
