@@ -155,3 +155,33 @@ func TestAlong(t *testing.T) {
 		narrow(l) // ends
 	}
 }
+
+// Somebody who sends forged announcements in the name of a node all the time
+// does not keep that node from announcing: each sender waits for himself.
+func TestForgedAnnouncementsBlockNobody(t *testing.T) {
+	s := newServer(maker(1).Key)
+	victim, liar, fresh := maker(2), maker(3), maker(4)
+	now := mono.Time(time.Second)
+	must(t, s.announce(t, now, victim, cjdns.Announcement{Reset: true}), "none")
+	send := func(from Node, n someone, out *Out) *cjdns.Message {
+		a := cjdns.Announcement{Reset: true, Snode: s.selfIP, Time: s.clock(now), Version: 22, Scheme: cjdns.SerializeScheme(cjdns.V358)}
+		raw := a.AppendSigned(nil, n.sign, func(b []byte) { clear(b) })
+		if from.IP != n.IP {
+			raw[0] ^= 1
+		}
+		return s.HandleMessage(now, from, &cjdns.Message{Version: 22, SubQuery: "ann", TxID: []byte("1x"), Ann: raw}, out)
+	}
+	for _, n := range []someone{victim, fresh} {
+		now = now.Add(time.Minute)
+		out, accepted, forged := new(Out), s.Accepted, s.Refused[refuseForged]
+		send(liar.Node, n, out)
+		send(liar.Node, n, out) // one of each sender waits
+		if m := send(n.Node, n, out); m != nil || s.Waiting() != 1 {
+			t.Errorf("answer %+v, %d wait", m, s.Waiting())
+		}
+		s.run(now, out)
+		if s.Accepted != accepted+1 || s.Refused[refuseForged] != forged+1 {
+			t.Errorf("%d accepted, refused %v", s.Accepted-accepted, s.Refused)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (s *Server) before(now mono.Time, c *check) refusal {
 		return refuseForeign
 	case c.job == nil && !c.gossip && !v.pace.take(now, announceEvery, announceBurst):
 		return refuseRate
-	case c.job == nil && (len(s.waiting) >= MaxWaiting || s.pending(a.Signer)):
+	case c.job == nil && (len(s.waiting) >= MaxWaiting || s.pending(c)):
 		return refuseRate
 	case c.gossip:
 		return s.beforeGossip(now, c, v)
@@ -88,7 +88,7 @@ func (s *Server) beforeNew(now mono.Time, c *check) refusal {
 	}
 	hop := firstHop(c.from.Label)
 	switch {
-	case fresh >= maxWaitingNew || len(s.waiting) >= MaxWaiting || s.pending(c.ann.Signer) || !s.newcomers.take(now, newEvery, newBurst):
+	case fresh >= maxWaitingNew || len(s.waiting) >= MaxWaiting || s.pending(c) || !s.newcomers.take(now, newEvery, newBurst):
 		return refuseRate
 	case !c.gossip && len(s.graph.byIP) > MaxGraphNodes/2 && !s.through[hop].take(now, throughEvery, throughBurst):
 		return refuseFull
@@ -115,10 +115,15 @@ func (s *Server) bySigner(k cjdns.VerifyKey) *vertex {
 	return nil
 }
 
-// pending reports whether an announcement signed by k is being checked, or
-// waits for it.
-func (s *Server) pending(k cjdns.VerifyKey) bool {
-	return s.work != nil && s.work.ann.Signer == k || slices.ContainsFunc(s.waiting, func(w *check) bool { return w.ann.Signer == k })
+// pending reports whether an announcement like c is being checked, or waits for
+// it: by the same sender, and of what a partner passes on in the name of the
+// same node. What another sender says in its name does not count: it may be
+// forged.
+func (s *Server) pending(c *check) bool {
+	like := func(w *check) bool {
+		return w.from.IP == c.from.IP && w.gossip == c.gossip && (!c.gossip || w.ann.Signer == c.ann.Signer)
+	}
+	return s.work != nil && like(s.work) || slices.ContainsFunc(s.waiting, like)
 }
 
 // next begins the next check, one at a time.
