@@ -74,7 +74,7 @@ func (r *Recorded) Call(object, method string, args map[string]any) (any, int) {
 		r.Calls = append(r.Calls, name+" "+fmt.Sprint(args["token"]))
 		return map[string]any{}, 0
 	}
-	if method == "add" || method == "del" || strings.HasSuffix(method, "ping") || method == "trace" {
+	if method == "add" || method == "del" || strings.HasSuffix(method, "ping") || method == "trace" || method == "why" {
 		raw, _ := json.Marshal(args)
 		r.Calls = append(r.Calls, name+" "+string(raw))
 	}

@@ -212,6 +212,22 @@ func TestTools(t *testing.T) {
 	p.sound()
 	p.shoot("trace-phone")
 	p.click(".modal button", "Close")
+	p.click("#meshagent-sessions button", "Why")
+	p.waitText("#meshagent-reason", "it was the first that was known")
+	p.contains("#meshagent-ways", "0000.0000.0000.0ce3", "other nodes", "in use", "the mesh", "works", "metric 173", "not tried")
+	p.contains("#meshagent-hops", "fc49:")
+	p.sound()
+	p.shoot("why-phone")
+	p.click(".modal button", "Close")
+	bus.Replies["meshagent.why"] = map[string]any{
+		"ip": "fc00::7", "state": "none", "reason": "no way is known", "ways": nil, "hops": nil, "tried": []any{"8 nodes were asked, the nearest <b>fc01::1</b>"},
+	}
+	p.fill("#meshagent-target", "fc00::7")
+	p.click(`[data-tab="paths"] button.cbi-button-action`, "Why")
+	p.waitText("#meshagent-ways", "No way is known.")
+	p.contains("#meshagent-result", "the nearest <b>fc01::1</b>")
+	p.sound()
+	p.click(".modal button", "Close")
 	p.fill("#meshagent-target", "02:ba:00:00:02:00")
 	p.click(`[data-tab="paths"] button.cbi-button-action`, "Ping")
 	p.waitText("#meshagent-result", "Answered after")

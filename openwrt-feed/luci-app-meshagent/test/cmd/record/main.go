@@ -64,6 +64,7 @@ func record(socket, dir, far string) error {
 	}{
 		{"meshagent.ping", "ping", map[string]any{"target": far, "count": 3, "interval_ms": 200}},
 		{"meshagent.trace", "trace", map[string]any{"target": far}},
+		{"meshagent.why", "why", map[string]any{"target": far}},
 		{"meshagent.bat.ping", "mesh.ping", map[string]any{"target": nodes.Rows[0].Orig}},
 		{"meshagent.status", "status", nil},
 		{"meshagent.community", "community", nil},

@@ -58,6 +58,7 @@ var calls = {
 	status: declare('meshagent', 'status'),
 	ping: declare('meshagent', 'ping', [ 'target', 'count' ]),
 	trace: declare('meshagent', 'trace', [ 'target' ]),
+	why: declare('meshagent', 'why', [ 'target' ]),
 	community: declare('meshagent', 'community', [ 'offset', 'limit' ]),
 	invite: declare('meshagent', 'invite', [ 'role', 'uses', 'life_s', 'address' ]),
 	invites: declare('meshagent.invite', 'list', [ 'offset', 'limit' ]),

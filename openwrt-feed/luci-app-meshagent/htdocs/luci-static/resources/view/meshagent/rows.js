@@ -205,6 +205,33 @@ return baseclass.extend({
 		});
 	},
 
+	/* ways to a node; costs are by which they are compared. */
+	ways: function(list) {
+		var sources = { peer: _('direct peer'), mesh: _('the mesh'), theirs: _('its packets'), dht: _('other nodes'), supernode: _('supernode') },
+		    states = { used: _('in use'), standby: _('works'), untried: _('not tried'), resting: _('rests'), failed: _('did not answer'), down: _('down') };
+
+		return list.map(function(w) {
+			var state = agent.label({ used: 'success', down: 'important warning', failed: 'important warning' }[w.state] || '', states[w.state] || w.state);
+
+			return [
+				code(w.label), t(sources[w.source] || w.source), state,
+				agent.sorted(w.costMicros, agent.rtt(w.costMicros)), agent.sorted(w.rttMicros, agent.rtt(w.rttMicros)),
+				agent.sorted(w.lossPermille, w.answers > 0 ? '%.1f %%'.format(w.lossPermille / 10) : '-'), t(w.hops),
+				note(join([
+					w.link, w.metric ? _('metric %d').format(w.metric) : null, w.problem,
+					w.nextMs > 0 ? _('tried again in %s').format(agent.ago(w.nextMs)) : null,
+					w.answeredMs >= 0 ? _('answered %s ago').format(agent.ago(w.answeredMs)) : _('never answered')
+				]))
+			];
+		});
+	},
+
+	wayHops: function(list) {
+		return list.map(function(h) {
+			return [ t(h.hop), t(h.name), h.ip ? code(h.ip) : t(_('unknown')), code(h.label), note(join([ h.link, h.lladdr, h.knownBy ])) ];
+		});
+	},
+
 	hops: function(list) {
 		return list.map(function(h) {
 			return [ t(h.hop), t(h.name), code(h.ip), agent.sorted(h.rttMicros, agent.rtt(h.rttMicros)), code(h.label), note(h.error || _('answered')) ];

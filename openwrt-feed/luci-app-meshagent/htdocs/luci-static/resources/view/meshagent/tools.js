@@ -5,7 +5,7 @@
 'require view.meshagent.agent as agent';
 'require view.meshagent.rows as rows';
 
-/* Ping and trace, for nodes of the overlay and of the mesh. */
+/* Ping, trace and why, for nodes of the overlay and of the mesh. */
 
 var PINGS = 3;
 
@@ -50,6 +50,27 @@ return baseclass.extend({
 		}, failed(body));
 	},
 
+	/* why shows all ways to a node, and why it is the one in use. */
+	why: function(target) {
+		var body = dialog(_('Why this way'), target);
+
+		return agent.calls.why(target).then(function(r) {
+			var ways = agent.table('meshagent-ways', [ _('Path'), _('Known from'), _('State'), _('Cost'), _('Round trip'), _('Loss'), _('Hops'), _('Note') ]),
+			    hops = agent.table('meshagent-hops', [ _('Hop'), _('Name'), _('Address'), _('Path'), _('Note') ]),
+			    tried = L.toArray(r.tried);
+
+			agent.fill(ways, rows.ways(L.toArray(r.ways)), _('No way is known.'));
+			agent.fill(hops, rows.wayHops(L.toArray(r.hops)), _('No way is in use.'));
+			dom.content(body, [
+				E('p', { 'id': 'meshagent-reason' }, [ E('strong', [ r.name ? r.name + ': ' : '', r.reason ]) ]),
+				tried.length ? E('ul', tried.map(function(x) { return E('li', [ x ]); })) : '',
+				ways.render(),
+				E('h4', [ _('The way in use, hop by hop') ]),
+				hops.render()
+			]);
+		}, failed(body));
+	},
+
 	/* meshPing asks a node of the mesh, one ping. */
 	meshPing: function(mac) {
 		var body = dialog(_('Ping in the mesh'), mac);
@@ -64,7 +85,8 @@ return baseclass.extend({
 
 		return E('div', { 'class': 'nowrap' }, [
 			agent.button('', _('Ping'), function() { return self.meshPing(o.orig_address); }), ' ',
-			/^fc[0-9a-f]{2}:/.test(id) ? agent.button('', _('Trace'), function() { return self.trace(id); }) : ''
+			/^fc[0-9a-f]{2}:/.test(id) ? agent.button('', _('Trace'), function() { return self.trace(id); }) : '', ' ',
+			/^fc[0-9a-f]{2}:/.test(id) ? agent.button('', _('Why'), function() { return self.why(id); }) : ''
 		]);
 	},
 
@@ -73,7 +95,8 @@ return baseclass.extend({
 
 		return E('div', { 'class': 'nowrap' }, [
 			agent.button('', _('Ping'), function() { return self.ping(s.ip); }), ' ',
-			agent.button('', _('Trace'), function() { return self.trace(s.ip); })
+			agent.button('', _('Trace'), function() { return self.trace(s.ip); }), ' ',
+			agent.button('', _('Why'), function() { return self.why(s.ip); })
 		]);
 	},
 
@@ -97,9 +120,9 @@ return baseclass.extend({
 		};
 
 		return [
-			E('p', [ _('An address in fc00::/8, a public key, or a path; for a ping also the MAC of a node of the mesh.') ]),
+			E('p', [ _('An address in fc00::/8, a public key, the name of a peer, or a path; for a ping also the MAC of a node of the mesh.') ]),
 			E('p', [ input ]),
-			E('p', [ agent.button('cbi-button-action', _('Ping'), run(self.meshPing, self.ping)), ' ', agent.button('cbi-button-action', _('Trace'), run(self.trace, self.trace)) ])
+			E('p', [ agent.button('cbi-button-action', _('Ping'), run(self.meshPing, self.ping)), ' ', agent.button('cbi-button-action', _('Trace'), run(self.trace, self.trace)), ' ', agent.button('cbi-button-action', _('Why'), run(self.why, self.why)) ])
 		];
 	}
 });
