@@ -1,6 +1,7 @@
 package pathfinder
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
@@ -183,5 +184,28 @@ func TestForgedAnnouncementsBlockNobody(t *testing.T) {
 		if s.Accepted != accepted+1 || s.Refused[refuseForged] != forged+1 {
 			t.Errorf("%d accepted, refused %v", s.Accepted-accepted, s.Refused)
 		}
+	}
+}
+
+// Nor does it keep new nodes from being taken, however fast it comes.
+func TestFloodOfForgedAnnouncements(t *testing.T) {
+	s := newServer(maker(1).Key)
+	liar, now := maker(2), mono.Time(time.Second)
+	a := cjdns.Announcement{Reset: true, Snode: s.selfIP, Version: 22, Scheme: cjdns.SerializeScheme(cjdns.V358)}
+	raw := a.AppendSigned(nil, liar.sign, func(b []byte) { clear(b) })
+	flood := func() {
+		for end := now.Add(time.Second); now < end; now = now.Add(time.Millisecond) {
+			binary.BigEndian.PutUint64(raw[112:], s.clock(now)<<4|9)
+			s.give(now, liar.Node, raw)
+		}
+	}
+	for i := range uint64(5) {
+		flood()
+		if m := s.announce(t, now, maker(10+i), cjdns.Announcement{Reset: true}); m == nil || m.Error != "none" {
+			t.Errorf("new node %d: %+v", i, m)
+		}
+	}
+	if n := s.Refused[refuseForged]; n > 5*4+announceBurst+4 {
+		t.Errorf("%d signatures of one sender were checked in five seconds", n)
 	}
 }

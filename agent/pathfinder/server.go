@@ -1,6 +1,7 @@
 package pathfinder
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -33,6 +34,7 @@ const (
 	askerBurst   = 100
 	firstHops    = 257 // slots of a switch
 	tidyEvery    = 10 * time.Second
+	numSenders   = 256 // whose announcements are counted while they are not known
 )
 
 // pace limits a rate: it is the instant at which the bucket is full again. The
@@ -48,6 +50,22 @@ func (p *pace) take(now mono.Time, every time.Duration, burst int) bool {
 	}
 	*p = pace(full)
 	return true
+}
+
+// senders limits what each node that is not known may announce, as pace in
+// vertex does for one that is: each signature costs as much as a good one. Two
+// whose addresses collide share a rate.
+type senders struct {
+	seed uint32 // random: nobody can choose whose rate he shares
+	pace [numSenders]pace
+}
+
+func (s *senders) take(now mono.Time, ip cjdns.IP) bool {
+	h := s.seed
+	for _, c := range ip {
+		h = (h ^ uint32(c)) * 16777619
+	}
+	return s.pace[(h^h>>16)%numSenders].take(now, announceEvery, announceBurst)
 }
 
 // refusal says why an announcement was refused.
@@ -104,6 +122,7 @@ type Server struct {
 	work    *check
 	partners
 
+	strangers         senders
 	newcomers, routes pace
 	through, askers   [firstHops]pace
 	nextTidy          mono.Time
@@ -133,7 +152,11 @@ type check struct {
 
 // NewServer returns a Server that knows nobody.
 func NewServer(cfg Config) *Server {
-	return &Server{cfg: cfg, selfIP: cfg.Self.IP(), scheme: cjdns.SerializeScheme(cjdns.V358), graph: newGraph(), partners: newPartners()}
+	s := &Server{cfg: cfg, selfIP: cfg.Self.IP(), scheme: cjdns.SerializeScheme(cjdns.V358), graph: newGraph(), partners: newPartners()}
+	var seed [4]byte
+	cfg.Rand(seed[:])
+	s.strangers.seed = binary.BigEndian.Uint32(seed[:])
+	return s
 }
 
 // SetWall tells the time of day in ms since 1970. When it jumps, what is known

@@ -88,7 +88,8 @@ func (s *Server) beforeNew(now mono.Time, c *check) refusal {
 	}
 	hop := firstHop(c.from.Label)
 	switch {
-	case fresh >= maxWaitingNew || len(s.waiting) >= MaxWaiting || s.pending(c) || !s.newcomers.take(now, newEvery, newBurst):
+	case fresh >= maxWaitingNew || len(s.waiting) >= MaxWaiting || s.pending(c),
+		!c.gossip && !s.strangers.take(now, c.from.IP), !s.newcomers.take(now, newEvery, newBurst):
 		return refuseRate
 	case !c.gossip && len(s.graph.byIP) > MaxGraphNodes/2 && !s.through[hop].take(now, throughEvery, throughBurst):
 		return refuseFull
