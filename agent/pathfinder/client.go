@@ -135,12 +135,13 @@ func NewClient(cfg Config, f *Finder) *Client {
 	return c
 }
 
-// SetSupernodes says which supernodes may be used; none means any. role says
-// that we are one ourselves.
+// SetSupernodes says which supernodes may be used; none means any that a peer
+// names, so those that only the configuration named are left. role says that we
+// are one ourselves.
 func (c *Client) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *Out) {
 	c.wanted, c.role = slices.Clone(keys), role
 	c.list = slices.DeleteFunc(c.list, func(s *snode) bool {
-		return s.IP == c.selfIP || len(keys) > 0 && !slices.Contains(keys, s.Key)
+		return s.IP == c.selfIP || (s.wanted || len(keys) > 0) && !slices.Contains(keys, s.Key)
 	})
 	for _, s := range c.list {
 		s.wanted = slices.Contains(keys, s.Key)
@@ -154,6 +155,7 @@ func (c *Client) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *
 			c.add(Node{Key: k, IP: k.IP()}, now)
 		}
 	}
+	c.sort()
 	c.elect(now)
 	c.rehunt(now)
 	c.Expire(now, out)

@@ -434,3 +434,49 @@ func TestManyPeersAreAnnouncedInTurn(t *testing.T) {
 	}
 	t.Logf("%d messages", messages)
 }
+
+// A supernode whose section is taken out of the configuration is not used any
+// more, unless a peer names it; and the order is always that of the sections.
+func TestSupernodesAfterReload(t *testing.T) {
+	d := newDesk(t)
+	s1, s2, far := node(1, 0x13), node(2, 0x15), node(9, 0)
+	d.peer(s1, 0)
+	d.peer(s2, 0)
+	set := func(keys ...cjdns.Key) {
+		d.SetSupernodes(d.now, keys, false, &d.out)
+		for _, q := range slices.Clone(d.out.Queries) {
+			if q.Msg.SubQuery == "pn" {
+				d.reply(q, cjdns.Message{})
+			}
+		}
+		d.out.Reset()
+	}
+	active := func() (ip cjdns.IP) {
+		a, _ := d.Active()
+		return a.IP
+	}
+	set(s1.Key, s2.Key)
+	set(s2.Key, s1.Key)
+	if active() != s1.IP {
+		t.Error("the one in use was left for a change of the order")
+	}
+	if others := d.Others(); len(others) != 2 || others[0].IP != s2.IP {
+		t.Errorf("the order is %+v", others)
+	}
+	set(s2.Key)
+	if active() != s2.IP || d.Len() != 1 {
+		t.Errorf("active %v of %d", active(), d.Len())
+	}
+	set()
+	if _, ok := d.Active(); ok || d.Len() != 0 {
+		t.Error("one that nobody names is in use")
+	}
+	if d.Ask(d.now, far.IP, &d.out) {
+		t.Error("and is asked")
+	}
+	d.pass(2 * huntSlow)
+	if len(d.out.Controls) == 0 {
+		t.Error("peers are not asked which one they use")
+	}
+	d.snode(s1)
+}

@@ -200,11 +200,16 @@ func (c *Client) add(n Node, now mono.Time) *snode {
 	}
 	s := &snode{Node: n, wanted: slices.Contains(c.wanted, n.Key), next: now, named: now}
 	c.list = append(c.list, s)
+	c.sort()
+	return s
+}
+
+// sort puts the supernodes that are to be preferred first.
+func (c *Client) sort() {
 	sort.SliceStable(c.list, func(i, j int) bool {
 		a, b := c.list[i], c.list[j]
 		return cmp.Or(c.rank(a)-c.rank(b), bytes.Compare(a.Key[:], b.Key[:])) < 0
 	})
-	return s
 }
 
 // unranked is the rank of a supernode that a peer has named; that of one known
