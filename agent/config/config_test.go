@@ -223,6 +223,26 @@ func TestKeyOutsideFCIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
+// manySupernodes are nine sections and one that is switched off.
+var manySupernodes = func() (text string) {
+	for i := range byte(9) {
+		k := someKey(i)
+		text += "config supernode\noption public_key " + k + "\n"
+	}
+	return text + "config supernode\noption enabled 0\noption public_key " + someKey(9) + "\n"
+}()
+
+// someKey returns the public key, as text, of a node whose address is
+// valid; n tells them apart.
+func someKey(n byte) string {
+	for i := range 1 << 16 {
+		if k := (cjdns.Key{0: n + 1, 1: byte(i), 2: byte(i >> 8)}); k.IP().Valid() {
+			return k.String()
+		}
+	}
+	panic("no key")
+}
+
 func TestParseWarnings(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
 		{"section once", "config box\nconfig box\nconfig name\n", "f:1: unknown section type 'box', ignored\nf:3: unknown section type 'name', ignored"},
@@ -235,6 +255,7 @@ func TestParseWarnings(t *testing.T) {
 			"f:1: option 'address': no section 'udp' has a link for 1.1.1.1:1; the peer is never dialled"},
 		{"same password", "config password a\noption password x\nconfig password b\noption password x\n",
 			"f:3: option 'password': the same password as in line 1; whoever uses it is called 'a'"},
+		{"many supernodes", manySupernodes, "f:17: option 'public_key': not used: there are 8 supernodes before it already"},
 		{"private key", "config meshagent\noption private_key " + privA + "\n", "f:1: option 'private_key': is moved into the key file when the agent starts"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

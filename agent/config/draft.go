@@ -174,7 +174,13 @@ func (d *draft) checkPasswords() {
 			}
 		}
 	}
+	used := 0
 	for i, s := range d.Supernodes {
+		if s.Enabled {
+			if used++; used > MaxSupernodes {
+				d.warn(d.supernodeAt[i], "public_key", "not used: there are %d supernodes before it already", MaxSupernodes)
+			}
+		}
 		for j, o := range d.Supernodes[:i] {
 			if o.Key == s.Key && !s.Key.IsZero() {
 				d.fail(d.supernodeAt[i], "public_key", "the same supernode is in line %d already", d.supernodeAt[j].line)

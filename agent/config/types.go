@@ -174,6 +174,10 @@ type Password struct {
 	IP       cjdns.IP // zero: any; else only the node with this address
 }
 
+// MaxSupernodes is how many sections supernode are used, in their order; more
+// of them are not.
+const MaxSupernodes = 8
+
 // Supernode is a node that is asked for paths.
 type Supernode struct {
 	Section string

@@ -292,7 +292,7 @@ func TestSupernodeStatus(t *testing.T) {
 	for _, row := range st.Tables {
 		names[row.Name] = row.Used
 	}
-	if names["graph-nodes"] != 2 || names["graph-links"] != 2 || names["supernodes"] != 1 {
+	if names["graph-nodes"] != 2 || names["graph-links"] != 2 || names["supernodes"] != 0 {
 		t.Errorf("tables %v", names)
 	}
 	b.super(false)

@@ -13,7 +13,7 @@ import (
 
 // Bounds and intervals of what a node does with supernodes.
 const (
-	MaxSupernodes = 8 // known at once
+	MaxSupernodes = 8 // known at once, beside ourselves
 	MaxRouteAsks  = 64
 	maxSnodeWay   = 60 * time.Second // longest pause between searches for a configured one
 

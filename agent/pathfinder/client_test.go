@@ -480,3 +480,22 @@ func TestSupernodesAfterReload(t *testing.T) {
 	}
 	d.snode(s1)
 }
+
+// One that is a supernode itself can use as many others as one that is none.
+func TestSupernodeHasRoomForTheOthers(t *testing.T) {
+	d := newDesk(t)
+	var keys []cjdns.Key
+	for i := range uint64(MaxSupernodes) {
+		keys = append(keys, node(20+i, 0).Key)
+	}
+	d.SetSupernodes(d.now, keys, true, &d.out)
+	known := 0
+	d.Each(func(s SupernodeInfo) {
+		if slices.Contains(keys, s.Key) {
+			known++
+		}
+	})
+	if known != MaxSupernodes || d.Len() != MaxSupernodes || len(d.list) != MaxSupernodes+1 {
+		t.Errorf("%d of %d known, %d counted", known, MaxSupernodes, d.Len())
+	}
+}

@@ -26,8 +26,15 @@ func (c *Client) Others() (list []Node) {
 	return list
 }
 
-// Len returns the number of supernodes that are known.
-func (c *Client) Len() int { return len(c.list) }
+// Len returns the number of supernodes that are known, ourselves left out.
+func (c *Client) Len() (n int) {
+	for _, s := range c.list {
+		if s.IP != c.selfIP {
+			n++
+		}
+	}
+	return n
+}
 
 // Asks returns the number of questions without an answer.
 func (c *Client) Asks() int { return len(c.asks) }

@@ -191,7 +191,7 @@ func (c *Client) add(n Node, now mono.Time) *snode {
 			return s
 		}
 	}
-	if len(c.list) >= MaxSupernodes {
+	if c.Len() >= MaxSupernodes {
 		at := slices.IndexFunc(c.list, func(s *snode) bool { return !s.wanted && !s.up && s.IP != c.selfIP })
 		if at < 0 {
 			return nil
