@@ -25,10 +25,14 @@ func whyReason(w *node.Why) string {
 		}
 		return s
 	}
-	if len(w.Ways) == 0 || w.Ways[0].State != "used" {
-		return "along " + w.Label + ", which nobody names any more" + whySince(w)
+	silent := ""
+	if w.SilentMs > 0 {
+		silent = "nothing has come back for " + last(w.SilentMs) + ": "
 	}
-	return wayWords(&w.Ways[0]) + ", " + whyBetter(w) + whySince(w)
+	if len(w.Ways) == 0 || w.Ways[0].State != "used" {
+		return silent + "along " + w.Label + ", which nobody names any more" + whySince(w)
+	}
+	return silent + wayWords(&w.Ways[0]) + ", " + whyBetter(w) + whySince(w)
 }
 
 // whyBetter compares the way in use with the best of the others.

@@ -71,6 +71,8 @@ func TestWhyReasons(t *testing.T) {
 			y.Changes, y.Cause = 0, "found"
 		},
 			"direct peer: not measured, the only way that is known; it was the first that was known"},
+		{"silent", func(y *node.Why) { y.SilentMs = 5300; y.Ways = y.Ways[:1]; y.Changes, y.Cause = 0, "theirs" },
+			"nothing has come back for 5s: dht: measured 3.10 ms / 0 %, the only way that is known; its first packet came along it"},
 		{"long ago", func(y *node.Why) { y.Ways = y.Ways[:1]; y.Ways[0].CostMicros = 0; y.Changes, y.Cause = 0, "found" },
 			"dht: not measured lately, 3.10 ms / 0 % before, the only way that is known; it was the first that was known"},
 		{"claims", func(y *node.Why) { y.Ways = append(y.Ways[:1:1], y.Ways[2:]...); y.Changes, y.Cause = 0, "theirs" },

@@ -51,6 +51,9 @@ func (n *Node) Why(now mono.Time, ip cjdns.IP) *Why {
 func (n *Node) whySession(now mono.Time, w *Why, s *session.Session) {
 	w.Session = s.CA.State().String()
 	w.Cause, w.Changes = s.Why.Cause(), s.Changes
+	if silent := now.Sub(mono.Min(s.Asking, now)); silent >= sessionAnswer {
+		w.SilentMs = silent.Milliseconds()
+	}
 	if s.Changes == 0 {
 		return
 	}
@@ -64,17 +67,14 @@ func (n *Node) whyWays(now mono.Time, w *Why, ip cjdns.IP, label cjdns.Label) {
 		way := WayStatus{
 			Label: r.Label.String(), Source: r.Source.String(), State: "standby", Hops: len(Hops(r.Label)),
 			RTTMicros: r.RTT.Microseconds(), LossPermille: r.LossPermille(), Answers: int(r.Answers),
-			CostMicros: r.Cost(now).Microseconds(), AnsweredMs: msSince(now, r.Verified),
-		}
-		if r.Answers > 0 {
-			way.AnsweredMs = msSince(now, max(r.Verified, r.At)) // Verified is taken back when it fails
+			CostMicros: r.Cost(now).Microseconds(), AnsweredMs: msSince(now, r.Last),
 		}
 		switch {
 		case r.Label == label && w.State == "session":
 			way.State = "used"
 		case now < r.BadUntil:
 			way.State, way.NextMs = "resting", r.BadUntil.Sub(now).Milliseconds()
-		case r.Verified < 0 && r.Answers == 0:
+		case r.Last < 0:
 			way.State = "untried"
 		case r.Verified < 0:
 			way.State = "failed"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/cjdns"
+	"github.com/meshagent/meshagent/agent/pathfinder"
 )
 
 // square is four nodes: a reaches z through r1 or through r2.
@@ -67,6 +68,31 @@ func TestWhyOfABrokenWay(t *testing.T) {
 	if y = a.node.Why(w.now, used.id.IP); len(y.Ways) == 0 || y.Ways[len(y.Ways)-1].State != "down" || y.Ways[len(y.Ways)-1].Source != "peer" ||
 		y.Name != used.name || y.Ways[len(y.Ways)-1].Problem != "does not answer" {
 		t.Errorf("the peer itself: %+v", y)
+	}
+}
+
+// The other end is gone, and there is no other way: it is said since when
+// nothing has come back, and that the way has answered before.
+func TestWhyOfSilence(t *testing.T) {
+	w := chain(t, 705, 3)
+	a, c := w.hosts[0], w.hosts[2]
+	w.hear(a, c, time.Second)
+	w.chat(a, c, 2*time.Second, 100*time.Millisecond, nil)
+	if y := a.node.Why(w.now, c.id.IP); y.SilentMs != 0 || y.Ways[0].AnsweredMs < 0 {
+		t.Errorf("while it answers: %+v", y)
+	}
+	began := w.now
+	w.drop = func(from, to *host, _ []byte) bool { return touches(c, from, to) }
+	for range 5 {
+		a.tell(c, "are you there?")
+		w.run(time.Second)
+	}
+	y, gone := a.node.Why(w.now, c.id.IP), w.now.Sub(began).Milliseconds()
+	if y.State != "session" || y.SilentMs < gone-1000 || y.SilentMs > gone {
+		t.Errorf("after %d ms: silent for %d ms, %+v", gone, y.SilentMs, y)
+	}
+	if o := y.Ways[0]; o.State != "used" || o.AnsweredMs < gone {
+		t.Errorf("the way: %+v", o)
 	}
 }
 
@@ -132,11 +158,24 @@ func TestWhyWithoutASession(t *testing.T) {
 	if !strings.Contains("supernode dht", y.Ways[0].Source) || len(y.Tried) != 0 {
 		t.Errorf("%+v", y)
 	}
+	a.node.finder.Told(w.now, pathfinder.Node{Key: far.id.Public, IP: far.id.IP, Version: Protocol, Label: y.Hops[0].parsed(t)}, &a.node.found)
+	if o := a.node.Why(w.now, far.id.IP).Ways; len(o) != 2 || o[1].State != "untried" || o[1].AnsweredMs != -1 {
+		t.Errorf("with a way that nothing has come along: %+v", o)
+	}
 	// The supernode itself knows the hops from what was announced to it.
 	w.hear(c, a, time.Second)
 	if y = c.node.Why(w.now, a.id.IP); len(y.Hops) != 2 || y.Hops[0].IP != b.id.IP.String() || y.Hops[1].KnownBy == "" {
 		t.Errorf("from the supernode: %+v", y.Hops)
 	}
+}
+
+// parsed returns the label of h.
+func (h HopStatus) parsed(t *testing.T) cjdns.Label {
+	l, err := cjdns.ParseLabel(h.Label)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // In a mesh: who is called only when it is needed, who does not answer, and

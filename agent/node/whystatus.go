@@ -16,6 +16,10 @@ type Why struct {
 	Ways    []WayStatus `json:"ways"` // the one in use first, then the better ones
 	Hops    []HopStatus `json:"hops"` // of Label
 
+	// SilentMs is for how long nothing has come back to what the session sends,
+	// if that is longer than it should take.
+	SilentMs int64 `json:"silentMs,omitempty"`
+
 	// Cause says why the session uses Label: found, theirs, better (as in
 	// SessionStatus), or why it left the way before: broken (it did not answer),
 	// refused (a switch on it has reported an error), peer-lost (the peer where

@@ -147,7 +147,7 @@ func (f *Finder) PeerUp(now mono.Time, n Node, out *Out) {
 	for i := range e.routes {
 		if e.routes[i].Label == n.Label {
 			e.routes[i].BadUntil, e.routes[i].fails, e.routes[i].Verified = now, 0, now
-			e.routes[i].metric, e.routes[i].Source = 255, FromPeer
+			e.routes[i].Last, e.routes[i].metric, e.routes[i].Source = now, 255, FromPeer
 		}
 	}
 	f.peers = slices.DeleteFunc(f.peers, func(p *peer) bool { return p.Label == n.Label })
@@ -222,7 +222,7 @@ func (f *Finder) Heard(now mono.Time, n Node) {
 			if fresh {
 				r.Source = FromTraffic
 			}
-			r.Verified, r.BadUntil, r.fails, r.silent = now, now, 0, 0
+			r.Verified, r.Last, r.BadUntil, r.fails, r.silent = now, now, now, 0, 0
 		}
 	}
 }

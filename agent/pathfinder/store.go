@@ -36,7 +36,8 @@ type Node struct {
 type Route struct {
 	Label    cjdns.Label
 	Heard    mono.Time // last time that somebody named it or traffic came along it
-	Verified mono.Time // last authenticated answer along it; -1 never
+	Verified mono.Time // last authenticated answer along it; -1 never, or it has failed since
+	Last     mono.Time // the same, whether it has failed since or not
 	BadUntil mono.Time // not to be used before
 	Measure
 	Source Source
@@ -99,7 +100,7 @@ func (f *Finder) learn(now mono.Time, n Node) (e *entry, fresh bool) {
 			return e, false
 		}
 	}
-	r := Route{Label: n.Label, Heard: now, Verified: -1}
+	r := Route{Label: n.Label, Heard: now, Verified: -1, Last: -1}
 	if len(e.routes) < maxRoutes {
 		e.routes = append(e.routes, r)
 		return e, true
