@@ -303,3 +303,25 @@ func TestSupernodeStatus(t *testing.T) {
 	b.super(true)
 	w.until(2*time.Minute, "it is found again", func() bool { return a.uses(b) })
 }
+
+// A supernode that was away for minutes is found again as soon as it is back:
+// by its peers because they hear it, by the others because these tell.
+func TestSupernodeComesBack(t *testing.T) {
+	for seed := range uint64(4) {
+		w := chain(t, 930+seed, 6)
+		s := w.hosts[5]
+		s.super(true)
+		if seed%2 == 0 { // configured, else named by peers
+			for _, h := range w.hosts[:5] {
+				h.super(false, s)
+			}
+		}
+		w.run(time.Minute)
+		w.drop = func(from, to *host, _ []byte) bool { return touches(s, from, to) }
+		w.run(4*time.Minute + time.Duration(seed)*7*time.Second)
+		w.drop = nil
+		w.until(4*time.Second, "all use it again", func() bool {
+			return !slices.ContainsFunc(w.hosts[:5], func(h *host) bool { return !h.uses(s) })
+		})
+	}
+}

@@ -34,6 +34,11 @@ func (c *Client) PeerUp(now mono.Time, n Node, announce bool) {
 		}
 	}
 	c.links = slices.Insert(c.links, at, l)
+	for _, s := range c.list {
+		if s.IP == n.IP && !s.up {
+			s.next, s.pause = now, 0
+		}
+	}
 }
 
 // PeerDown tells that the peer at label is gone.
@@ -105,9 +110,11 @@ func (c *Client) proposed(now mono.Time, l *link, m *cjdns.Control, out *Out) {
 	}
 	s.hearsay = false
 	if s.named = now; !s.up {
-		first := s.Label == 0
+		// The peer has just found it, perhaps after a long time without.
+		asked := s.Label != 0 && s.pause > 0 && now < s.next.Add(seekEvery-s.pause)
 		s.Label, s.Version = label, m.SnodeVersion
-		if first || now >= s.next {
+		if !asked {
+			s.pause = 0
 			c.confirm(now, s, out)
 		}
 	}
