@@ -13,6 +13,7 @@ import (
 // clearly better, and seldom; one that does not is left at once.
 const (
 	inUse       = 10 * time.Second // a session that carried data so lately is seen to
+	errandUse   = 5 * time.Minute  // between times in which the ways of errands are seen to as if they were data
 	choicePause = 10 * time.Second // between changes for the sake of quality
 	probeRate   = 50               // pings a second that measure or look for ways, of all sessions
 )
@@ -162,7 +163,7 @@ func (n *Node) reroute(now mono.Time, s *session.Session, why session.Reason, ou
 		s.Alt = 0
 		return
 	}
-	if now.Sub(s.LastData) < sessionIdle/4 {
+	if now.Sub(s.Wanted()) < sessionIdle/4 {
 		n.search(now, s.IP, out)
 	}
 }

@@ -331,13 +331,15 @@ func (n *Node) expireSessions(now mono.Time, out *Out) {
 		n.unreachable(now, b, out)
 	}
 	for _, s := range n.sessions.All() {
-		if now.Sub(max(s.LastData, s.LastIn)) > sessionIdle || !s.CA.CanSend() && now.Sub(max(s.LastData, s.Created)) > halfOpenTime {
+		if now.Sub(max(s.Wanted(), s.LastIn)) > sessionIdle || !s.CA.CanSend() && now.Sub(max(s.Wanted(), s.Created)) > halfOpenTime {
 			n.sessions.Drop(s)
 			continue
 		}
-		if now.Sub(s.LastData) < inUse {
+		if now.Sub(s.Wanted()) < inUse {
 			n.callMesh(now, s.IP, out)
-			n.choose(now, s, out)
+			if now.Sub(s.LastData) < inUse {
+				n.choose(now, s, out)
+			}
 			n.doubt(now, s, out)
 			n.flush(now, out)
 		}
@@ -355,7 +357,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 	case !s.CA.CanSend():
 		if now >= s.NextPing {
 			s.NextPing = now.Add(sessionRepeat)
-			if s.LastData <= s.Created && now.Sub(s.Created) > maxAnswers*sessionRepeat {
+			if s.Wanted() <= s.Created && now.Sub(s.Created) > maxAnswers*sessionRepeat {
 				return // nobody here wants it: a stranger's hello is not worth more
 			}
 			if silent > sessionRenew && now >= s.NextRenew {
@@ -367,7 +369,7 @@ func (n *Node) expireSession(now mono.Time, s *session.Session, out *Out) {
 	case silent >= sessionRenew || s.CA.NeedsRenew(now):
 		if now >= s.NextRenew {
 			s.NextRenew = now.Add(sessionPause << s.Backoff)
-			if now.Sub(s.LastData) > sessionPause {
+			if now.Sub(s.Wanted()) > sessionPause {
 				s.Backoff = min(s.Backoff+1, maxBackoff)
 			}
 			s.NextPing = now.Add(sessionRepeat)

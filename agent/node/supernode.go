@@ -205,7 +205,9 @@ func (n *Node) sendAnswer(now mono.Time, q pathfinder.Query, out *Out) {
 // anyWay returns the label for a message that need not go along a certain one:
 // that of the session, if it has one.
 func (n *Node) anyWay(now mono.Time, s *session.Session, q *pathfinder.Query) cjdns.Label {
-	s.LastData = now
+	if s.Errand = now; now.Sub(s.LastData) > errandUse {
+		s.LastData = now
+	}
 	if s.Path != 0 {
 		q.To.Label = s.Path
 	} else if q.To.Label == 0 {

@@ -325,3 +325,27 @@ func TestSupernodeComesBack(t *testing.T) {
 		})
 	}
 }
+
+// Clients and their supernode ask each other as often as is documented, and do
+// not measure the ways between them as if programs used them.
+func TestSupernodeAtRest(t *testing.T) {
+	w := chain(t, 970, 12)
+	w.hosts[11].dial(w.hosts[0], "p")
+	s := w.hosts[5]
+	s.super(true)
+	w.run(10 * time.Minute)
+	for _, h := range w.hosts {
+		if !h.uses(s) {
+			t.Fatalf("%s does not use the supernode", h.name)
+		}
+	}
+	frames, bytes := 0, 0
+	w.tap = func(_, _ *host, frame []byte) { frames, bytes = frames+1, bytes+len(frame) }
+	const rest = 20 * time.Minute
+	w.run(rest)
+	per := len(w.hosts) * int(rest/time.Second)
+	t.Logf("%.2f frames and %d bytes a second of each node", float64(frames)/float64(per), bytes/per)
+	if bytes/per > 300 {
+		t.Errorf("%d bytes a second of each node", bytes/per)
+	}
+}

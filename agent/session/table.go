@@ -50,6 +50,7 @@ type Session struct {
 	LastIn    mono.Time // last fresh packet
 	LastOut   mono.Time // last packet of any kind
 	LastData  mono.Time // last packet of a local program, either way: keeps the session alive
+	Errand    mono.Time // last message of this node that has to arrive: the same, but the ways are not measured for it
 	Asking    mono.Time // when the first packet went out after the last fresh one; Never if answered
 	NextPing  mono.Time
 	NextRenew mono.Time
@@ -63,6 +64,9 @@ type Session struct {
 
 	BytesIn, BytesOut uint64
 }
+
+// Wanted is when something last needed the session.
+func (s *Session) Wanted() mono.Time { return max(s.LastData, s.Errand) }
 
 // Reason says why a session uses its path.
 type Reason uint8
@@ -152,6 +156,7 @@ func (t *Table) Add(now mono.Time, key cjdns.Key, ip cjdns.IP, ca *cryptoauth.Se
 	s := &Session{
 		CA: ca, Key: key, IP: ip, Recv: t.handle(),
 		Created: now, LastIn: -1, LastOut: -1, LastData: now,
+		Errand: -1 << 62, // long ago
 		Asking: mono.Never, Doubt: mono.Never, NextPing: now, NextRenew: now, PingAt: mono.Never,
 	}
 	t.byIP[ip] = s
@@ -196,8 +201,8 @@ func (t *Table) victim(now mono.Time) *Session {
 			if half == nil || older(s.Created, s, half.Created, half) {
 				half = s
 			}
-		case now.Sub(s.LastData) > graceUnused:
-			if idle == nil || older(s.LastData, s, idle.LastData, idle) {
+		case now.Sub(s.Wanted()) > graceUnused:
+			if idle == nil || older(s.Wanted(), s, idle.Wanted(), idle) {
 				idle = s
 			}
 		}
