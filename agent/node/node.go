@@ -38,7 +38,8 @@ const (
 	MaxPeers     = switchcore.MaxPorts - 1 // own router takes one port
 	MaxHalfOpen  = 64                      // unknown addresses in the middle of a handshake
 	MaxSessions  = 512
-	MaxPings     = 64 // commands waiting for an answer
+	MaxServed    = 4096 // the same with the supernode role: each client has one
+	MaxPings     = 64   // commands waiting for an answer
 	tickShort    = 100 * time.Millisecond
 	tickLong     = time.Second
 	oldestPeer   = 16 // the oldest protocol version we talk to

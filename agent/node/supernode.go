@@ -30,6 +30,10 @@ type supernodes struct {
 func (n *Node) SetSupernodes(now mono.Time, keys []cjdns.Key, role bool, out *Out) {
 	s := &n.super
 	s.keys = keys
+	n.sessions.SetLimit(MaxSessions)
+	if role {
+		n.sessions.SetLimit(MaxServed)
+	}
 	switch {
 	case !role:
 		s.server = nil

@@ -304,6 +304,38 @@ func TestSupernodeStatus(t *testing.T) {
 	w.until(2*time.Minute, "it is found again", func() bool { return a.uses(b) })
 }
 
+// Clients of a supernode have a session each: there is room for more of them
+// than a node needs that serves nobody.
+func TestSupernodeHasRoomForItsClients(t *testing.T) {
+	w := newWorld(t, 940)
+	h := w.host("a", 0)
+	limit := func() int {
+		for _, row := range h.node.Status(w.now).Tables {
+			if row.Name == "sessions" {
+				return row.Limit
+			}
+		}
+		return 0
+	}
+	if n := limit(); n != MaxSessions {
+		t.Errorf("room for %d", n)
+	}
+	h.super(true)
+	for i := range 2 * MaxServed {
+		key := cjdns.Key{0: byte(i), 1: byte(i >> 8)}
+		h.node.newSession(w.now, key, key.IP())
+		if i == MaxServed-1 && h.node.sessions.Evicted != 0 {
+			t.Fatal("a session was dropped for another one")
+		}
+	}
+	if n := h.node.sessions.Len(); n > MaxServed || limit() != MaxServed {
+		t.Errorf("%d sessions, room for %d", n, limit())
+	}
+	if h.super(false); limit() != MaxSessions {
+		t.Errorf("room for %d without the role", limit())
+	}
+}
+
 // A supernode that was away for minutes is found again as soon as it is back:
 // by its peers because they hear it, by the others because these tell.
 func TestSupernodeComesBack(t *testing.T) {

@@ -56,6 +56,59 @@ func TestHandlesWrapAndStayLegal(t *testing.T) {
 	}
 }
 
+// All lists the sessions by handle, whatever was dropped and in whatever order
+// handles came, and what it returns stays as it is.
+func TestAllIsSorted(t *testing.T) {
+	tab := NewTable(400, counter())
+	tab.next = 0xffffff80
+	for i := range 300 {
+		tab.Add(0, cjdns.Key{byte(i)}, ip(i), newCA())
+	}
+	before := tab.All()
+	for i := 0; i < 300; i += 3 {
+		tab.Drop(tab.ByIP(ip(i)))
+	}
+	all := tab.All()
+	if len(before) != 300 || len(all) != 200 || tab.Len() != 200 {
+		t.Fatalf("%d and %d of 300 and 200", len(before), len(all))
+	}
+	for i, s := range all {
+		if tab.ByHandle(s.Recv) != s || i > 0 && all[i-1].Recv >= s.Recv {
+			t.Errorf("handle %d stands at %d", s.Recv, i)
+		}
+	}
+}
+
+// A limit that has become smaller drops nobody, and lets no more in.
+func TestLimitOfTable(t *testing.T) {
+	tab := NewTable(2, counter())
+	tab.SetLimit(6)
+	for i := range 6 {
+		tab.Add(mono.Time(i), cjdns.Key{byte(i)}, ip(i), newCA())
+	}
+	tab.SetLimit(2)
+	if tab.Len() != 6 || tab.Limit() != 2 {
+		t.Errorf("%d of %d", tab.Len(), tab.Limit())
+	}
+	tab.Add(10, cjdns.Key{9}, ip(9), newCA())
+	if tab.Len() != 6 || tab.ByIP(ip(0)) != nil || tab.ByIP(ip(9)) == nil {
+		t.Errorf("%d sessions", tab.Len())
+	}
+}
+
+// BenchmarkAll measures what house-keeping pays ten times a second, with as
+// many sessions as a supernode may have.
+func BenchmarkAll(b *testing.B) {
+	tab := NewTable(4096, counter())
+	for i := range 4096 {
+		tab.Add(0, cjdns.Key{byte(i)}, ip(i), nil)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		tab.All()
+	}
+}
+
 // The oldest session without keys goes first; sessions in use never go.
 func TestFullTable(t *testing.T) {
 	tab := NewTable(3, counter())

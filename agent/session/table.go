@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -102,6 +103,7 @@ func (r Reason) Cause() string {
 type Table struct {
 	byIP   map[cjdns.IP]*Session
 	byRecv map[uint32]*Session
+	list   []*Session // ascending by Recv
 	next   uint32
 	limit  int
 	// Evicted counts sessions dropped to make room.
@@ -135,6 +137,10 @@ func (t *Table) Len() int { return len(t.byIP) }
 // Limit returns the largest number of sessions the table holds.
 func (t *Table) Limit() int { return t.limit }
 
+// SetLimit changes the bound. Sessions beyond it stay until they are dropped
+// or give way, one for each new one.
+func (t *Table) SetLimit(n int) { t.limit = n }
+
 // ByIP returns the session with ip, or nil.
 func (t *Table) ByIP(ip cjdns.IP) *Session { return t.byIP[ip] }
 
@@ -161,6 +167,8 @@ func (t *Table) Add(now mono.Time, key cjdns.Key, ip cjdns.IP, ca *cryptoauth.Se
 	}
 	t.byIP[ip] = s
 	t.byRecv[s.Recv] = s
+	at, _ := t.find(s)
+	t.list = slices.Insert(t.list, at, s)
 	return s
 }
 
@@ -183,7 +191,15 @@ func (t *Table) Drop(s *Session) {
 	if t.byIP[s.IP] == s {
 		delete(t.byIP, s.IP)
 		delete(t.byRecv, s.Recv)
+		if at, ok := t.find(s); ok {
+			t.list = slices.Delete(t.list, at, at+1)
+		}
 	}
+}
+
+// find returns where s stands in the list, or would.
+func (t *Table) find(s *Session) (at int, ok bool) {
+	return slices.BinarySearchFunc(t.list, s, func(a, b *Session) int { return cmp.Compare(a.Recv, b.Recv) })
 }
 
 // graceUnused is how long an established session is safe from eviction after
@@ -195,7 +211,7 @@ const graceUnused = 10 * time.Second
 // programs used in the last ten seconds.
 func (t *Table) victim(now mono.Time) *Session {
 	var half, idle *Session
-	for _, s := range t.byIP {
+	for _, s := range t.list {
 		switch {
 		case !s.CA.Established():
 			if half == nil || older(s.Created, s, half.Created, half) {
@@ -218,13 +234,6 @@ func older(a mono.Time, s *Session, b mono.Time, u *Session) bool {
 	return a < b || a == b && s.Recv < u.Recv
 }
 
-// All returns the sessions in the order of their handles. It allocates; for
-// status and house-keeping.
-func (t *Table) All() []*Session {
-	all := make([]*Session, 0, len(t.byIP))
-	for _, s := range t.byIP {
-		all = append(all, s)
-	}
-	slices.SortFunc(all, func(a, b *Session) int { return int(int64(a.Recv) - int64(b.Recv)) })
-	return all
-}
+// All returns the sessions in the order of their handles, as a copy: for status
+// and house-keeping, which may drop some.
+func (t *Table) All() []*Session { return slices.Clone(t.list) }
