@@ -24,6 +24,8 @@ type image struct {
 	tab   []byte // the section .gopclntab, a part of the file
 	nfunc int
 
+	module string // path of the program's own module
+
 	names, cus, files, pcs, funcs, data, index int // where each table begins; each ends where the next does
 }
 
@@ -43,7 +45,7 @@ func open(b []byte) (*image, error) {
 	if f.Type != elf.ET_EXEC {
 		return nil, fmt.Errorf("%v: only static programs at a fixed address are known", f.Type)
 	}
-	m := &image{order: f.ByteOrder, ptr: 4}
+	m := &image{order: f.ByteOrder, ptr: 4, module: info.Main.Path}
 	if f.Class == elf.ELFCLASS64 {
 		m.ptr = 8
 	}

@@ -42,9 +42,9 @@ func Slim(b []byte) (r Report, err error) {
 		m.cut(f, spans)
 	}
 	clear(m.tab[m.cus:m.pcs])
-	r.Before = m.index - m.data + m.funcs - m.pcs
-	r.Left = m.sortSequences(funcs) + m.clearData(funcs, spans)
+	r.Before = m.index - m.names
 	m.thinIndex()
+	r.Left = m.rewrite(funcs, spans)
 	return r, nil
 }
 
@@ -114,89 +114,6 @@ func (m *image) inlinesRuntime(f function, spans map[uint32]uint32) bool {
 		}
 	}
 	return false
-}
-
-// unsafeAlways is a table of unsafe points that says "unsafe" (-2, starting at
-// -1) for 1<<26 steps of code, more than open takes.
-const unsafeAlways = "\x01\xff\xff\xff\x1f\x00"
-
-// sortSequences writes the tables of addresses that are still in use anew,
-// sorted by kind and content: neighbours then begin alike, and compress to a
-// half of what they do in the linker's order. Returned are the bytes in use.
-func (m *image) sortSequences(funcs []function) int {
-	type use struct {
-		at, kind int // where the offset stands, and in which field
-		seq      string
-	}
-	var uses []use
-	add := func(at, kind int) {
-		off := m.u32(at)
-		switch {
-		case off == 0:
-		case kind == pcUnsafe:
-			uses = append(uses, use{at, kind, unsafeAlways})
-		default:
-			uses = append(uses, use{at, kind, m.sequence(off)})
-		}
-	}
-	for _, f := range funcs {
-		add(f.at+fPCSP, -1)
-		for j := range f.npc {
-			add(f.pc(j), j)
-		}
-	}
-	sort.SliceStable(uses, func(i, j int) bool {
-		if uses[i].kind != uses[j].kind {
-			return uses[i].kind < uses[j].kind
-		}
-		return uses[i].seq < uses[j].seq
-	})
-	b := m.tab[m.pcs:m.funcs]
-	clear(b)
-	end := 1 // offset 0 is "no table"
-	where := make(map[string]int)
-	for _, u := range uses {
-		at, ok := where[u.seq]
-		if !ok {
-			if end+len(u.seq) > len(b) {
-				panic(damage("tables of addresses overlap"))
-			}
-			at = end
-			where[u.seq] = at
-			end += copy(b[at:], u.seq)
-		}
-		m.put(u.at, uint32(at)) //nolint:gosec // a part of a file
-	}
-	return end
-}
-
-// clearData zeroes the data that no function refers to any longer, and the line
-// numbers in trees of inlined calls. Returned are the bytes in use.
-func (m *image) clearData(funcs []function, spans map[uint32]uint32) int {
-	live := make(map[uint32]bool)
-	for _, f := range funcs {
-		for j := range f.ndata {
-			v := m.u32(f.data(j))
-			if v == none {
-				continue
-			}
-			if j == dataInline {
-				for at := v; !live[v] && at+16 <= spans[v]; at += 16 {
-					m.put(m.data+int(at)+12, 0) // startLine
-				}
-			}
-			live[v] = true
-		}
-	}
-	used := 0
-	for from, to := range spans {
-		if live[from] {
-			used += int(to - from)
-			continue
-		}
-		clear(m.tab[m.data+int(from) : m.data+int(to)])
-	}
-	return used
 }
 
 // thinIndex zeroes the sixteen steps inside of each 4 KiB of code, and leaves

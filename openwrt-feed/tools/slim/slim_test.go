@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -101,7 +102,9 @@ func crash(t *testing.T, full []byte, args []string, how string, want []string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(lines, "?:0") || !strings.Contains(lines, "slim/testdata/crash/main.go:1") {
+	// Functions of others have lost their names, and get no lines.
+	left := regexp.MustCompile(`(?m)\.\?(\(.*\)| in goroutine .*)\n\t\?:0`).ReplaceAllString(lines, "")
+	if strings.Contains(left, "?:0") || !strings.Contains(lines, "slim/testdata/crash/main.go:1") {
 		t.Errorf("%s: lines are missing in\n%s", how, lines)
 	}
 	if how == "nil" && !strings.Contains(lines, sourceLine(t, "t.pad[1]")) {

@@ -16,8 +16,8 @@ const (
 
 // Tables of a function by their number (internal/abi/symtab.go).
 const (
-	pcUnsafe, pcInline, pcArgLive   = 0, 2, 3
-	dataInline, dataArgs, dataAlive = 3, 5, 6
+	pcUnsafe, pcInline, pcArgLive                = 0, 2, 3
+	dataObjects, dataInline, dataArgs, dataAlive = 2, 3, 5, 6
 )
 
 // damage is what the accessors below panic with; Slim makes an error of it.
@@ -91,8 +91,9 @@ func ofRuntime(name string) bool {
 
 // sequence is the table of addresses at that offset, with its end mark: pairs
 // of numbers, how much the value and the address change, in base 128. A value
-// that does not change ends it, except at its beginning.
-func (m *image) sequence(off uint32) string {
+// that does not change ends it, except at its beginning. last is where the last
+// change of the address stands in it.
+func (m *image) sequence(off uint32) (seq string, last int) {
 	b := m.tab[m.pcs:m.funcs]
 	at := int(off)
 	number := func() (zero bool) {
@@ -110,7 +111,8 @@ func (m *image) sequence(off uint32) string {
 		}
 	}
 	for first := true; !number() || first; first = false {
+		last = at - int(off)
 		number()
 	}
-	return string(b[off:at])
+	return string(b[off:at]), last
 }
