@@ -70,8 +70,9 @@ func WriteMeshOriginators(w io.Writer, i MeshInfo, rows []MeshOriginator, s Mesh
 	}
 }
 
-// WriteMeshNeighbours prints batctl neighbors. Behind a neighbour on Wi-Fi
-// stands what the driver knows of the link, which batctl does not print.
+// WriteMeshNeighbours prints batctl neighbors. Behind each stands what batctl
+// does not print: how large packets the link carries, as soon as that is known,
+// and on Wi-Fi what the driver knows of it.
 func WriteMeshNeighbours(w io.Writer, i MeshInfo, rows []MeshNeighbour, s MeshStyle) {
 	columns := "IF             Neighbor              last-seen"
 	if i.isV() {
@@ -79,14 +80,17 @@ func WriteMeshNeighbours(w io.Writer, i MeshInfo, rows []MeshNeighbour, s MeshSt
 	}
 	s.header(w, i, "", columns)
 	for _, r := range rows {
-		radio := ""
+		link := ""
+		if r.MTU != 0 {
+			link = fmt.Sprintf("  mtu %d", r.MTU)
+		}
 		if r.Radio != nil {
-			radio = "  " + radioText(r.Radio)
+			link += "  " + radioText(r.Radio)
 		}
 		if r.Throughput != nil {
-			fmt.Fprintf(w, "%s %s (%9d.%1d) [%10s]%s\n", s.name(r.Neigh), seen(r.LastSeen), *r.Throughput/1000, *r.Throughput%1000/100, clean(r.HardName), radio)
+			fmt.Fprintf(w, "%s %s (%9d.%1d) [%10s]%s\n", s.name(r.Neigh), seen(r.LastSeen), *r.Throughput/1000, *r.Throughput%1000/100, clean(r.HardName), link)
 		} else {
-			fmt.Fprintf(w, "   %10s\t  %s %s%s\n", clean(r.HardName), s.name(r.Neigh), seen(r.LastSeen), radio)
+			fmt.Fprintf(w, "   %10s\t  %s %s%s\n", clean(r.HardName), s.name(r.Neigh), seen(r.LastSeen), link)
 		}
 	}
 }

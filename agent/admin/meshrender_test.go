@@ -246,6 +246,10 @@ func TestMeshJSON(t *testing.T) {
 		{"originator of V", five.originators()[1],
 			`{"hard_ifindex":2,"hard_ifname":"eth0","orig_address":"02:ba:00:00:03:00","best":true,"last_seen_msecs":100312,"neigh_address":"02:ba:00:00:02:00","throughput":882300,"identity":"-","identity_key":"1000000000000000000000000000000000000000000000000000.k","identity_uplink":true,"identity_alive":true}`},
 		{"neighbour", iv.neighbours()[0], `{"hard_ifindex":2,"hard_ifname":"eth0","last_seen_msecs":272,"neigh_address":"02:ba:00:00:02:00"}`},
+		{"neighbour whose link was measured", MeshNeighbour{HardName: "eth0", MTU: 1504}, `{"hard_ifname":"eth0","last_seen_msecs":0,"neigh_address":"00:00:00:00:00:00","mtu":1504}`},
+		{"interface with a driver that caps", MeshHardIf{MTU: 1500, MTUNote: "driver caps at 1500"},
+			`{"mesh_ifname":"","hard_ifname":"","hard_address":"00:00:00:00:00:00","hop_penalty":0,"elp_interval":0,"throughput_override":0,"mtu":1500,"mtu_note":"driver caps at 1500",` +
+				`"neighbours":0,"rx_frames":0,"rx_bytes":0,"tx_frames":0,"tx_bytes":0,"drops":null}`},
 		{"neighbour of V", five.neighbours()[0], `{"hard_ifindex":2,"hard_ifname":"eth0","last_seen_msecs":272,"neigh_address":"02:ba:00:00:02:00","throughput":1000000}`},
 		{"interface", iv.hardIfs()[0],
 			`{"mesh_ifindex":5,"mesh_ifname":"bat0","hard_ifindex":2,"hard_ifname":"eth0","hard_address":"02:ba:00:00:01:00","active":true,"hop_penalty":15,"elp_interval":500,` +

@@ -95,7 +95,9 @@ type MeshNeighbour struct {
 	LastSeen   int64      `json:"last_seen_msecs"`
 	Neigh      batman.MAC `json:"neigh_address"`
 	Throughput *uint64    `json:"throughput,omitempty"` // BATMAN_V, kbit/s
-	// Radio is what the driver knows of the link; batctl does not have it.
+	// What batctl does not have: the largest packet that the link carries, 0
+	// while that is not known, and what the driver knows of it.
+	MTU   int         `json:"mtu,omitempty"`
 	Radio *mesh.Radio `json:"radio,omitempty"`
 }
 
@@ -112,7 +114,8 @@ type MeshHardIf struct {
 	Override   uint32     `json:"throughput_override"` // 100 kbit/s
 	// What batctl does not have.
 	MTU        int               `json:"mtu"`
-	Problem    string            `json:"problem,omitempty"` // why it is not active
+	MTUNote    string            `json:"mtu_note,omitempty"` // why the MTU is not the one that is wanted
+	Problem    string            `json:"problem,omitempty"`  // why it is not active
 	Neighbours int               `json:"neighbours"`
 	RxFrames   uint64            `json:"rx_frames"`
 	RxBytes    uint64            `json:"rx_bytes"`
@@ -280,7 +283,7 @@ func (v *meshView) originators() []MeshOriginator {
 
 func (v *meshView) neighbours() []MeshNeighbour {
 	return rows(v.Neighbours, func(n mesh.NeighbourStatus) MeshNeighbour {
-		r := MeshNeighbour{HardIndex: v.index(n.Iface), HardName: n.Iface, LastSeen: ms(n.LastSeen), Neigh: n.MAC, Radio: n.Radio}
+		r := MeshNeighbour{HardIndex: v.index(n.Iface), HardName: n.Iface, LastSeen: ms(n.LastSeen), Neigh: n.MAC, MTU: n.MTU, Radio: n.Radio}
 		_, r.Throughput = v.metric(n.TQ, n.Throughput)
 		return r
 	})
@@ -291,7 +294,7 @@ func (v *meshView) hardIfs() []MeshHardIf {
 		return MeshHardIf{
 			MeshIndex: v.index(v.MeshIf), MeshName: v.MeshIf, HardIndex: v.index(i.Name), HardName: i.Name, HardMAC: i.MAC, Active: i.Active,
 			HopPenalty: i.HopPenalty, ELP: ms(i.ELP), Override: i.Override,
-			MTU: i.MTU, Problem: i.Problem, Neighbours: i.Neighbours,
+			MTU: i.MTU, MTUNote: i.MTUNote, Problem: i.Problem, Neighbours: i.Neighbours,
 			RxFrames: i.RxFrames, RxBytes: i.RxBytes, TxFrames: i.TxFrames, TxBytes: i.TxBytes, Drops: counts(i.Drops),
 		}
 	})

@@ -55,10 +55,11 @@ type WifiStation struct {
 type WifiLink struct {
 	MeshID  string `json:"mesh_id"`
 	Iface   string `json:"iface"`
-	Made    bool   `json:"made"`              // the agent made the interface
-	How     string `json:"how,omitempty"`     // mesh point or IBSS, and why; empty: it does not work
-	Note    string `json:"note,omitempty"`    // what should be changed though it works
-	Problem string `json:"problem,omitempty"` // why it does not work
+	Made    bool   `json:"made"`               // the agent made the interface
+	How     string `json:"how,omitempty"`      // mesh point or IBSS, and why; empty: it does not work
+	Note    string `json:"note,omitempty"`     // what should be changed though it works
+	MTUNote string `json:"mtu_note,omitempty"` // why the MTU is not the one that is wanted
+	Problem string `json:"problem,omitempty"`  // why it does not work
 }
 
 // addWifiMethod adds wifi.
@@ -97,6 +98,9 @@ func WriteWifi(w io.Writer, s WifiStatus) {
 	}
 	for _, l := range s.Links {
 		t += "mesh '" + clean(l.MeshID) + "' on " + l.Iface + ": " + clean(cmp.Or(l.Problem, l.How+l.Note)) + "\n"
+		if l.MTUNote != "" {
+			t += "  mtu: " + clean(l.MTUNote) + "\n"
+		}
 	}
 	_, _ = io.WriteString(w, t)
 }

@@ -29,7 +29,7 @@ func sampleWifi() WifiStatus {
 		Links: []*WifiLink{
 			{MeshID: "street", Iface: "wmesh0", Made: true, How: "mesh point; because", Note: "; but set this"},
 			{MeshID: "lane", Iface: "wmesh1", Problem: "phy1: channel 14 is not allowed: expected one of 1 6"},
-			{MeshID: "park", Iface: "wmesh2", How: "IBSS: because"},
+			{MeshID: "park", Iface: "wmesh2", How: "IBSS: because", MTUNote: "driver caps at 1500"},
 		},
 	}
 }
@@ -46,6 +46,7 @@ phy1: neither mesh point nor IBSS; channels
 mesh 'street' on wmesh0: mesh point; because; but set this
 mesh 'lane' on wmesh1: phy1: channel 14 is not allowed: expected one of 1 6
 mesh 'park' on wmesh2: IBSS: because
+  mtu: driver caps at 1500
 `
 	if b.String() != want {
 		t.Errorf("\n%s\nwant\n%s", b.String(), want)

@@ -250,17 +250,37 @@ func checkMesh(p *patient) {
 			p.warn(what, "nothing is heard", "same channel, name and BSSID on all nodes; mesh_fwding '0'")
 		case i.Neighbours == 0:
 			p.warn(what, "frames come in, but from no node of this mesh", "same routing_algo on all nodes")
+		case i.MTUNote != "":
+			p.ok(what, fmt.Sprintf("%d neighbours; %s", i.Neighbours, i.MTUNote))
 		case i.MTU < 1532:
 			p.warn(what, fmt.Sprintf("%d neighbours; large frames are cut, mtu %d", i.Neighbours, i.MTU), "option mtu '1532' in its section hardif")
 		default:
 			p.ok(what, fmt.Sprintf("%d neighbours", i.Neighbours))
 		}
 	}
+	p.shortLinks()
 	if len(m.Ifaces) == 0 {
 		p.fail("mesh", "it has no interface", "a section hardif with a device")
 	}
 	if dev, _ := p.devs.ByName(m.MeshIf); dev.Master != 0 && !p.cfg.Mesh.BLA {
 		p.warn("mesh "+m.MeshIf, "is in a bridge without bridge loop avoidance: two nodes on one LAN make a loop", "option bridge_loop_avoidance '1'")
+	}
+}
+
+// shortLinks names neighbours whose links carry less than our interface does.
+func (p *patient) shortLinks() {
+	for j := range p.mesh.Ifaces {
+		i := &p.mesh.Ifaces[j]
+		var short []string
+		for k := range p.mesh.Neighbours {
+			if n := &p.mesh.Neighbours[k]; n.Iface == i.Name && n.MTU != 0 && n.MTU < i.MTU {
+				short = append(short, fmt.Sprintf("%v (%d)", n.MAC, n.MTU))
+			}
+		}
+		if short != nil {
+			p.warn("mesh "+i.Name, fmt.Sprintf("mtu %d, and links carry less: %s; large frames are cut", i.MTU, strings.Join(short, ", ")),
+				"the MTU of the other end, or of a switch between")
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/agent/batman"
 	"github.com/meshagent/meshagent/agent/config"
+	"github.com/meshagent/meshagent/agent/kernel"
 	"github.com/meshagent/meshagent/agent/mesh"
 	"github.com/meshagent/meshagent/agent/node"
 )
@@ -104,6 +107,13 @@ func TestDoctorRows(t *testing.T) {
 		{"others", meshOf(mesh.IfaceStatus{Active: true, MTU: 1532, RxFrames: 5}), checkMesh, "warn", "no node of this mesh"},
 		{"small", meshOf(mesh.IfaceStatus{Active: true, MTU: 1500, Neighbours: 1}), checkMesh, "warn", "mtu 1500"},
 		{"good", meshOf(mesh.IfaceStatus{Active: true, MTU: 1532, Neighbours: 1}), checkMesh, "ok", "1 neighbours"},
+		{"driver caps", meshOf(mesh.IfaceStatus{Active: true, MTU: 1500, Neighbours: 2, MTUNote: "driver caps at 1500"}), checkMesh, "ok", "2 neighbours; driver caps at 1500"},
+		{"short link", patient{mesh: &mesh.Status{
+			Ifaces: []mesh.IfaceStatus{{Name: "x", MTU: 1500}, {Name: "y", MTU: 1532}},
+			Neighbours: []mesh.NeighbourStatus{
+				{Iface: "x", MTU: 1500}, {Iface: "y", MTU: 0}, {Iface: "y", MTU: 1532}, {MAC: batman.MAC{2, 1}, Iface: "y", MTU: 1504},
+			},
+		}}, func(p *patient) { p.shortLinks() }, "warn", "mtu 1532, and links carry less: 02:01:00:00:00:00 (1504)"},
 		{"tun failed", patient{problems: map[string]string{"tun": "no tun"}}, checkTUN, "fail", "no tun"},
 		{"supernode", patient{cfg: config.Config{Supernodes: make([]config.Supernode, 1)}}, checkSupernode, "warn", "none"},
 		{"ubus", patient{status: node.Status{Bus: node.BusStatus{State: "waiting", Error: "denied"}}}, checkBus, "fail", "denied"},
@@ -116,6 +126,17 @@ func TestDoctorRows(t *testing.T) {
 		if len(rows) == 0 || rows[0].State != tc.state || !strings.Contains(rows[0].Text, tc.text) || tc.state != "ok" && rows[0].Fix == "" {
 			t.Errorf("%s: %+v", tc.name, rows)
 		}
+	}
+}
+
+func TestMTUNote(t *testing.T) {
+	dev := kernel.Interface{Name: "w", MTU: 1500, MaxMTU: 1500}
+	if got := mtuNote(&dev, 1532, errors.New("x")); got != "driver caps at 1500, 1532 is wanted: large frames are cut" {
+		t.Error(got)
+	}
+	dev.MaxMTU = 9000
+	if got := mtuNote(&dev, 1532, errors.New("busy")); got != "driver keeps 1500, 1532 is wanted (busy): large frames are cut" {
+		t.Error(got)
 	}
 }
 

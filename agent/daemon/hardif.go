@@ -32,6 +32,7 @@ type hardIf struct {
 	wifi    bool
 	air     airTime          // of its channel, if wifi
 	mtuSet  int              // MTU that the device was given; 0: none
+	mtuNote string           // why it has another one
 	told    mesh.IfaceConfig // what the core knows; zero: nothing
 	problem string           // why it is not open
 }
@@ -146,16 +147,25 @@ func (h *hardIf) wantMTU() int {
 // giveMTU sets the device's MTU, once for every life of the device: somebody
 // may change it later.
 func (m *meshRun) giveMTU(h *hardIf, dev *kernel.Interface, mtu int) error {
-	h.mtuSet, h.ifindex = mtu, dev.Index
+	h.mtuSet, h.ifindex, h.mtuNote = mtu, dev.Index, ""
 	if dev.MTU == mtu {
 		return nil
 	}
 	if err := kernel.SetMTU(dev.Name, mtu); err != nil {
-		m.d.log.Warn("hard interface keeps its MTU", "iface", dev.Name, "mtu", dev.MTU, "err", err)
+		h.mtuNote = mtuNote(dev, mtu, err)
+		m.d.log.Info("hard interface keeps its MTU", "iface", dev.Name, "mtu", dev.MTU, "why", h.mtuNote)
 		return nil // large frames are cut
 	}
 	dev.MTU = mtu
 	return nil
+}
+
+// mtuNote says why a device cannot have an MTU.
+func mtuNote(dev *kernel.Interface, want int, err error) string {
+	if dev.MaxMTU != 0 && dev.MaxMTU < want {
+		return fmt.Sprintf("driver caps at %d, %d is wanted: large frames are cut", dev.MaxMTU, want)
+	}
+	return fmt.Sprintf("driver keeps %d, %d is wanted (%v): large frames are cut", dev.MTU, want, err)
 }
 
 // open opens the socket and starts its reader.
@@ -268,7 +278,7 @@ func (h *hardIf) close() {
 
 // view is what Mesh shows of h.
 func (h *hardIf) view() hardIfView {
-	v := hardIfView{name: h.device, problem: h.problem}
+	v := hardIfView{name: h.device, problem: h.problem, mtuNote: h.mtuNote}
 	if conn := h.conn; conn != nil {
 		v.lost = func() map[string]uint64 {
 			s := conn.Stats()

@@ -129,6 +129,8 @@ func meshText(e mesh.Event) (kind config.MeshLog, text string, trouble bool) {
 		return config.MeshLogBatman, fmt.Sprintf("identity of %v%s", e.Orig, why), true
 	case mesh.EventCopied:
 		return config.MeshLogBatman, fmt.Sprintf("identity of %v: a node signs with our own key: it was copied", e.Orig), true
+	case mesh.EventLinkMTU:
+		return config.MeshLogBatman, fmt.Sprintf("link to %v%s", e.Orig, why), false
 	case mesh.EventLimit:
 		return config.MeshLogBatman, "a table is full" + why, true
 	}

@@ -168,7 +168,7 @@ func coreConfig(c config.Mesh) mesh.Config {
 		Multicast: c.Multicast, MulticastFanout: int(c.MulticastFanout),
 		GWMode: mesh.GWMode(c.GWMode), GWSelClass: c.GWSelClass, GWDown: c.GWDown, GWUp: c.GWUp,
 		RequireSigned: mesh.SignPolicy(c.RequireSigned), IdentityType: c.IdentityType, OverlayType: c.OverlayType,
-		VerifyRate: verifyRate(),
+		VerifyRate: verifyRate(), ProbeMTU: true,
 	}
 }
 
@@ -226,8 +226,8 @@ type meshView struct {
 // hardIfView is one hard interface. lost is safe for concurrent use; nil if
 // there is no socket.
 type hardIfView struct {
-	name, problem string
-	lost          func() map[string]uint64
+	name, problem, mtuNote string
+	lost                   func() map[string]uint64
 }
 
 // publish shows the hard interfaces to Mesh.
@@ -257,6 +257,7 @@ func (d *Daemon) completeMesh(s *mesh.Status) {
 		if h.problem != "" {
 			s.Ifaces[i].Problem = h.problem
 		}
+		s.Ifaces[i].MTUNote = h.mtuNote
 		if h.lost != nil {
 			maps.Copy(s.Ifaces[i].Drops, h.lost())
 		}

@@ -78,7 +78,7 @@ func TestCoreConfigTranslatesDefaults(t *testing.T) {
 		GWSelClass: config.DefaultGWSelClassIV, GWDown: config.DefaultGWDown, GWUp: config.DefaultGWUp,
 	}
 	want := mesh.Default()
-	want.VerifyRate = verifyRate()
+	want.VerifyRate, want.ProbeMTU = verifyRate(), true
 	if got := coreConfig(loaded); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -66,7 +66,7 @@ func (m *meshRun) radioViews() (links []*admin.WifiLink, air map[int]airTime) {
 		if h.cfg.Radio == nil {
 			continue
 		}
-		l := &admin.WifiLink{MeshID: h.cfg.Radio.MeshID, Iface: h.device, Made: h.radio.made, How: h.radio.text, Note: h.radio.note, Problem: h.problem}
+		l := &admin.WifiLink{MeshID: h.cfg.Radio.MeshID, Iface: h.device, Made: h.radio.made, How: h.radio.text, Note: h.radio.note, MTUNote: h.mtuNote, Problem: h.problem}
 		if h.radio.err != nil {
 			l.Problem = h.radio.err.Error()
 		}

@@ -10,6 +10,8 @@ type Interface struct {
 	Name  string
 	Index int
 	MTU   int
+	// MaxMTU is the largest that the driver allows; 0 if it does not say.
+	MaxMTU int
 	// Kind is the driver's word for a virtual device ("bridge", "tun",
 	// "veth", "vlan", "batadv", "wireguard"); "" for a real one.
 	Kind string
@@ -37,7 +39,7 @@ type Address struct {
 
 // equal compares everything.
 func (i Interface) equal(j Interface) bool {
-	return i.Name == j.Name && i.Index == j.Index && i.MTU == j.MTU && i.Kind == j.Kind && i.MAC == j.MAC &&
+	return i.Name == j.Name && i.Index == j.Index && i.MTU == j.MTU && i.MaxMTU == j.MaxMTU && i.Kind == j.Kind && i.MAC == j.MAC &&
 		i.Ethernet == j.Ethernet && i.Up == j.Up && i.Running == j.Running && i.Loopback == j.Loopback &&
 		i.Master == j.Master && i.Parent == j.Parent && slices.Equal(i.Addrs, j.Addrs)
 }

@@ -7,6 +7,7 @@ import (
 	"sort"
 
 	"github.com/jsimonetti/rtnetlink/v2"
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,7 +42,9 @@ func list(c routeConn) (Links, error) {
 		var m rtnetlink.LinkMessage
 		err := m.UnmarshalBinary(data)
 		if err == nil && m.Attributes != nil {
-			l = append(l, fromLink(m))
+			i := fromLink(m)
+			i.MaxMTU = maxMTU(data)
+			l = append(l, i)
 		}
 		return err
 	})
@@ -92,6 +95,24 @@ func fromLink(m rtnetlink.LinkMessage) Interface {
 		i.Parent = int(a.Type)
 	}
 	return i
+}
+
+// maxMTU reads IFLA_MAX_MTU, which the library leaves out; 0 if it is not there.
+func maxMTU(link []byte) (mtu int) {
+	const header = unix.SizeofIfInfomsg
+	if len(link) < header {
+		return 0
+	}
+	ad, err := netlink.NewAttributeDecoder(link[header:])
+	if err != nil {
+		return 0
+	}
+	for ad.Next() {
+		if ad.Type() == unix.IFLA_MAX_MTU && len(ad.Bytes()) == 4 {
+			mtu = int(min(ad.Uint32(), 1<<30))
+		}
+	}
+	return mtu
 }
 
 func fromAddress(m rtnetlink.AddressMessage) (a Address, ok bool) {

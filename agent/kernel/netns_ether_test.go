@@ -114,6 +114,12 @@ func TestNetNSStations(t *testing.T) {
 	if br, _ = InterfaceByName("ed-br"); br.MTU != 1300 {
 		t.Errorf("MTU %d, want 1300", br.MTU)
 	}
+	if br.MaxMTU < 1500 || SetMTU("ed-br", br.MaxMTU) != nil || SetMTU("ed-br", br.MaxMTU+1) == nil {
+		t.Errorf("the driver says that it allows up to %d", br.MaxMTU)
+	}
+	if err := SetMTU("ed-br", 1300); err != nil {
+		t.Fatal(err)
+	}
 	if err := SetMTU("nope", 1300); err == nil {
 		t.Error("a device that does not exist got an MTU")
 	}

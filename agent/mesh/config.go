@@ -72,6 +72,7 @@ type Config struct {
 	IdentityType  uint8 // of the container in OGMs; 0: 198
 	OverlayType   uint8 // of packets between agents; 0: 109
 	VerifyRate    int   // signatures that are checked in a second; 0: 50
+	ProbeMTU      bool  // find out how large packets each link carries; the kernel does not
 }
 
 // Default returns the kernel module's defaults.

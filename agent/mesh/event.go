@@ -16,6 +16,7 @@ const (
 	EventLimit                         // a table is full: Text names it
 	EventIdentity                      // two keys on one address, one key on two, no signature: Text says which
 	EventCopied                        // the node Orig signs with our own key
+	EventLinkMTU                       // the link to the station Orig carries less than its interface's MTU, or all of it again: see Text
 )
 
 // Event is something worth a line in the log.

@@ -33,7 +33,7 @@ type fragSplit struct {
 // false, and counts, if p cannot be cut.
 // Source: batman-adv fragmentation.c, batadv_frag_send_packet.
 func (m *Mesh) fragStart(o *Originator, n *Neighbour, p []byte) (s fragSplit, ok bool) {
-	size := min(n.hi.MTU, fragLink) - batman.FragmentLen
+	size := min(n.mtu(), fragLink) - batman.FragmentLen
 	count := (len(p) + size - 1) / size
 	switch {
 	case m.primary == nil:
@@ -89,7 +89,7 @@ func (m *Mesh) rxFragment(now mono.Time, r rx, b *pkt.Buf, out *Out) {
 	if !m.isMine(h.Dest) {
 		most = fragWhole
 		if dest := m.originator(h.Dest); dest != nil {
-			if n := m.nextHop(dest, r.hi); n != nil && int(h.Total) > min(n.hi.MTU, fragWhole) {
+			if n := m.nextHop(dest, r.hi); n != nil && int(h.Total) > min(n.mtu(), fragWhole) {
 				m.forwardFragment(r, n, b, out)
 				return
 			}

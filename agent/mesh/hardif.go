@@ -45,7 +45,11 @@ func (m *Mesh) SetIface(now mono.Time, index uint16, c IfaceConfig, out *Out) er
 	}
 	hi := m.ifaces[index]
 	if hi != nil && hi.active && hi.MAC == c.MAC {
+		other := hi.MTU != c.MTU
 		hi.IfaceConfig = c
+		if other {
+			m.linksBegin(now, hi)
+		}
 		return nil
 	}
 	if hi == nil {

@@ -150,7 +150,7 @@ func (m *Mesh) rxMyICMP(now mono.Time, r rx, i batman.ICMP, b *pkt.Buf, out *Out
 	case batman.ICMPEchoRequest:
 		m.answerICMP(now, r, i, batman.ICMPEchoReply, b, out)
 	case batman.ICMPEchoReply, batman.ICMPUnreachable, batman.ICMPTTLExceeded, batman.ICMPParameter:
-		m.rxPong(r, i, b, out)
+		m.rxPong(now, r, i, b, out)
 	case batman.ICMPThroughput:
 		m.rxMeter(now, r, b, out)
 	default:
@@ -182,7 +182,7 @@ func (m *Mesh) icmpCell(mac batman.MAC) int {
 }
 
 // rxPong gives an answer to whoever waits for it.
-func (m *Mesh) rxPong(r rx, i batman.ICMP, b *pkt.Buf, out *Out) {
+func (m *Mesh) rxPong(now mono.Time, r rx, i batman.ICMP, b *pkt.Buf, out *Out) {
 	for k, w := range m.icmp.waits {
 		if i.UID != m.icmp.uid || i.Seqno != w.seqno {
 			continue
@@ -195,6 +195,10 @@ func (m *Mesh) rxPong(r rx, i batman.ICMP, b *pkt.Buf, out *Out) {
 		}
 		out.Replies = append(out.Replies, re)
 		m.icmp.waits = append(m.icmp.waits[:k], m.icmp.waits[k+1:]...)
+		out.Pool.Put(b)
+		return
+	}
+	if m.linkAnswer(now, i, out) {
 		out.Pool.Put(b)
 		return
 	}

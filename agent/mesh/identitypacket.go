@@ -121,7 +121,7 @@ func (m *Mesh) sendBack(now mono.Time, o *Originator, by *rx, kind uint8, conten
 	b := m.agentPacket(o.MAC, kind, content, out)
 	switch {
 	case b == nil:
-	case b.Len() <= by.hi.MTU:
+	case b.Len() <= by.hi.mtuTo(by.src):
 		m.transmit(by.hi, by.src, b, out)
 	default:
 		m.sendTo(now, o, nil, b, out)

@@ -49,6 +49,7 @@ type Mesh struct {
 	mcast   mcast   // multicast.go
 	icmp    icmp    // icmp.go
 	meter   meter   // throughput.go
+	links   links   // linkprobe.go
 	id      ident   // identity.go
 
 	nextTick mono.Time // of the tables that need no better clock than a second
@@ -88,6 +89,7 @@ func New(o Options, now mono.Time) *Mesh {
 	m.mcastInit(now)
 	m.icmpInit(now)
 	m.meterInit(now)
+	m.links.next = mono.Never
 	m.idInit(o, now)
 	return m
 }
@@ -205,7 +207,7 @@ func (m *Mesh) dispatch(now mono.Time, r rx, t batman.PacketType, b *pkt.Buf, ou
 // Deadline returns when Expire wants to be called next.
 func (m *Mesh) Deadline() mono.Time {
 	t := m.nextTick
-	for _, d := range [...]mono.Time{m.routingDeadline(), m.bcastDeadline(), m.ttDeadline(), m.blaDeadline(), m.icmpDeadline(), m.meterDeadline(), m.idDeadline()} {
+	for _, d := range [...]mono.Time{m.routingDeadline(), m.bcastDeadline(), m.ttDeadline(), m.blaDeadline(), m.icmpDeadline(), m.meterDeadline(), m.links.next, m.idDeadline()} {
 		t = mono.Min(t, d)
 	}
 	return t
@@ -219,6 +221,7 @@ func (m *Mesh) Expire(now mono.Time, out *Out) {
 	m.blaExpire(now, out)
 	m.icmpExpire(now, out)
 	m.meterExpire(now, out)
+	m.linksExpire(now, out)
 	if now >= m.nextTick {
 		m.nextTick = now.Add(tickTime)
 		m.purge(now, out) // originators, neighbours: routing tables

@@ -30,6 +30,8 @@ type Originator struct {
 // Neighbour is one way to an originator: through the station MAC, heard on hi.
 type Neighbour struct {
 	MAC      batman.MAC
+	limit    uint16 // what the link to MAC carries, if that is less than the interface's MTU; else 0
+	large    bool   // a packet that a short link would not carry went there; linkprobe.go
 	hi       *HardIface
 	orig     *Originator // whose entry this is
 	lastSeen mono.Time
@@ -45,6 +47,9 @@ type HardNeigh struct {
 	lastSeen mono.Time
 	v        vHardNeigh // elp.go
 	radio    *Radio     // nil if no driver tells
+	mtu      linkMTU    // linkprobe.go
+	limit    int        // of mtu, that the ways by this station know
+	told     int        // of mtu, that is in the log
 }
 
 // Life of routing entries. Source: batman-adv main.h.
@@ -141,6 +146,9 @@ func (m *Mesh) addWay(now mono.Time, o *Originator, mac batman.MAC, hi *HardIfac
 		return nil
 	}
 	n := &Neighbour{MAC: mac, hi: hi, orig: o, lastSeen: now}
+	if h := hi.neighbour(mac); h != nil {
+		n.limit = uint16(h.mtu.limit) //nolint:gosec // an MTU
+	}
 	m.routing.extra += extraWays(len(o.neighbours)+1) - extraWays(len(o.neighbours))
 	o.neighbours = append(o.neighbours, n)
 	return n
@@ -158,6 +166,7 @@ func (m *Mesh) hardNeigh(now mono.Time, hi *HardIface, mac batman.MAC) *HardNeig
 		return nil
 	}
 	n := &HardNeigh{MAC: mac, Orig: mac, hi: hi, lastSeen: now}
+	m.linkBegin(now.Add(linkFirst), n)
 	hi.neighbours = append(hi.neighbours, n)
 	return n
 }

@@ -34,6 +34,9 @@ func (m *Mesh) routingStatus(now mono.Time, s *Status) {
 func (m *Mesh) neighbourStatus(now mono.Time, hi *HardIface, s *Status) {
 	for _, n := range hi.neighbours {
 		ns := NeighbourStatus{MAC: n.MAC, Iface: hi.Name, LastSeen: now.Sub(n.lastSeen), Throughput: n.v.throughput.read()}
+		if n.mtu.known {
+			ns.MTU = n.mtu.current()
+		}
 		if n.radio != nil {
 			r := *n.radio
 			ns.Radio = &r

@@ -36,8 +36,9 @@ func (m *Mesh) sendOn(o *Originator, n *Neighbour, b *pkt.Buf, out *Out) bool {
 		return false
 	}
 	n.v.used()
+	n.large = n.large || b.Len() > linkLeast
 	switch {
-	case b.Len() <= n.hi.MTU:
+	case b.Len() <= n.mtu():
 		m.transmit(n.hi, n.MAC, b, out)
 		return true
 	case !m.cfg.Fragmentation:

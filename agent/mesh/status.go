@@ -38,6 +38,7 @@ type IfaceStatus struct {
 	Name       string            `json:"name"`
 	MAC        batman.MAC        `json:"address"`
 	MTU        int               `json:"mtu"`
+	MTUNote    string            `json:"mtu_note,omitempty"` // why it is not the one that is wanted
 	Active     bool              `json:"active"`
 	Problem    string            `json:"problem,omitempty"`
 	Neighbours int               `json:"neighbours"`
@@ -58,6 +59,7 @@ type NeighbourStatus struct {
 	LastSeen   time.Duration `json:"last_seen"`
 	Throughput uint32        `json:"throughput"` // V: units of 100 kbit/s
 	TQ         uint8         `json:"tq"`         // IV: of its own OGMs
+	MTU        int           `json:"mtu"`        // largest packet that the link carries; 0: not known yet
 	Radio      *Radio        `json:"radio,omitempty"`
 }
 

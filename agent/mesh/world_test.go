@@ -50,7 +50,9 @@ type wport struct {
 // wlink is one direction of hearing. Broadcast frames are lost with
 // probability loss (of 1000), unicast ones with loss to the 7th power, as
 // 802.11 repeats them.
-type wlink struct{ loss int }
+//
+// A frame that is longer than mtu, if that is not 0, is lost.
+type wlink struct{ loss, mtu int }
 
 type wnode struct {
 	w    *world
@@ -162,7 +164,7 @@ func (w *world) oneway(a *wnode, ai int, b *wnode, bi int, loss int) {
 		delete(w.links, key)
 		return
 	}
-	w.links[key] = &wlink{loss}
+	w.links[key] = &wlink{loss: loss}
 }
 
 // cut takes the link away in both directions.
@@ -200,7 +202,7 @@ func (w *world) air(from wport, frame []byte) {
 	for _, n := range w.nodes { // in a fixed order: maps have none
 		for i, hi := range n.m.ifaces {
 			l := w.links[[2]wport{from, {n, i}}]
-			if l == nil || hi == nil || !dst.IsMulticast() && hi.MAC != dst || w.lost(l.loss, dst.IsMulticast()) {
+			if l == nil || hi == nil || !dst.IsMulticast() && hi.MAC != dst || l.mtu != 0 && len(frame)-batman.EthLen > l.mtu || w.lost(l.loss, dst.IsMulticast()) {
 				continue
 			}
 			w.order++
