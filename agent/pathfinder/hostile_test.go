@@ -207,5 +207,7 @@ func TestFloodOfForgedAnnouncements(t *testing.T) {
 	}
 	if n := s.Refused[refuseForged]; n > 5*4+announceBurst+4 {
 		t.Errorf("%d signatures of one sender were checked in five seconds", n)
+	} else {
+		t.Logf("%d signatures of one sender were checked in five seconds", n)
 	}
 }
