@@ -65,8 +65,24 @@ func chainKA(w *world, algo string) {
 	w.ping(a, ip1)
 	w.counted(k, "frag_tx", "frag_rx")
 	w.counted(a, "frag_tx", "frag_rx")
+	w.linkCarries(a, k, 1500)
 	w.download(k, a, ip2)
 	w.download(a, k, ip1)
+}
+
+// linkCarries waits until an agent has found out, by the answers of a
+// neighbour, that packets of so many bytes get through.
+func (w *world) linkCarries(a *agent, to node, bytes int) {
+	w.Helper()
+	w.eventually(30*time.Second, a.label()+" finds that the link to "+to.label()+" carries large packets", func() error {
+		out, err := a.bat("n")
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, to.mac()) && strings.Contains(line, fmt.Sprintf("  mtu %d", bytes)) {
+				return nil
+			}
+		}
+		return fmt.Errorf("%w: %s", err, out)
+	})
 }
 
 func TestChainKernelAgentKernel(t *testing.T) {
