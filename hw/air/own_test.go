@@ -1,0 +1,213 @@
+//go:build guest
+
+package air
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshagent/meshagent/agent/admin"
+	"github.com/meshagent/meshagent/hw/rig"
+)
+
+// Scenarios in which nobody but the agent brings radios into the mesh: all that
+// is configured is the mesh id.
+
+func TestOwnMesh(t *testing.T)    { play(t, "own-mesh") }
+func TestOwnIBSS(t *testing.T)    { play(t, "own-ibss") }
+func TestOwnUnplug(t *testing.T)  { play(t, "own-unplug") }
+func TestOwnRFKill(t *testing.T)  { play(t, "own-rfkill") }
+func TestOwnTaken(t *testing.T)   { play(t, "own-taken") }
+func TestOwnRefused(t *testing.T) { play(t, "own-refused") }
+func TestOwnBusy(t *testing.T)    { play(t, "own-busy") }
+
+func init() {
+	scenarios["own-mesh"] = ownMesh
+	scenarios["own-ibss"] = ownIBSS
+	scenarios["own-unplug"] = ownUnplug
+	scenarios["own-rfkill"] = ownRFKill
+	scenarios["own-taken"] = ownTaken
+	scenarios["own-refused"] = ownRefused
+	scenarios["own-busy"] = ownBusy
+}
+
+// ownDev is the interface that an agent makes.
+const ownDev = "wmesh0"
+
+// own lets the agents of stations join by themselves; more are options of the
+// section wifi.
+func own(list []*Station, more ...string) []*Station {
+	for _, s := range list {
+		s.Radio.Dev = ownDev
+		s.Spec.Mesh.HardIfs = nil
+		s.Spec.Extra = []string{"config wifi 'air'\n\toption mesh_id 'our-street'"}
+		for i := 0; i+1 < len(more); i += 2 {
+			s.Spec.Extra[0] += fmt.Sprintf("\n\toption %s '%s'", more[i], more[i+1])
+		}
+	}
+	return list
+}
+
+// ownLine is four such stations in a line, in reach of each other.
+func ownLine(w *World) []*Station {
+	st := own(w.Stations(4))
+	w.Line(Good, st...)
+	begin := time.Now()
+	w.StartAll(st...)
+	if _, ok := w.WaitPing(st[0], st[1], reach); !ok {
+		w.Fatalf("n1 does not reach n2")
+	}
+	w.Notef("from the start of four agents to the first overlay ping: %.1f s", time.Since(begin).Seconds())
+	w.Reach("start", reach, st...)
+	return st
+}
+
+// says waits until the agent says of its section wifi what ok wants.
+func (w *World) says(s *Station, what string, d time.Duration, ok func(l *admin.WifiLink) bool) *admin.WifiLink {
+	var st admin.WifiStatus
+	var err error
+	if !rig.Until(d, 200*time.Millisecond, func() bool {
+		st = admin.WifiStatus{}
+		err = s.Call("wifi", nil, &st)
+		return err == nil && len(st.Links) == 1 && ok(st.Links[0])
+	}) {
+		w.Fatalf("%s: %s; it says %+v, %v", s.Node.Name, what, links(st), err)
+	}
+	w.Logf("%s: %s", s.Node.Name, links(st))
+	return st.Links[0]
+}
+
+func links(st admin.WifiStatus) string {
+	var list []string
+	for _, l := range st.Links {
+		list = append(list, fmt.Sprintf("%+v", *l))
+	}
+	return strings.Join(append(list, st.Problem), "; ")
+}
+
+// trouble waits until it says why it does not work, in these words.
+func (w *World) trouble(s *Station, words string) {
+	w.says(s, fmt.Sprintf("want a problem with %q", words), 20*time.Second, func(l *admin.WifiLink) bool { return strings.Contains(l.Problem, words) })
+}
+
+// works waits until it says how it has joined.
+func (w *World) works(s *Station, how string) {
+	w.says(s, fmt.Sprintf("want %q", how), 40*time.Second, func(l *admin.WifiLink) bool { return l.Problem == "" && strings.Contains(l.How, how) })
+}
+
+// ownMesh: a mesh id is all that is configured.
+func ownMesh(w *World) {
+	st := ownLine(w)
+	for _, s := range st {
+		w.works(s, "mesh point")
+	}
+	if out := w.Output(st[0].Node, "iw", "dev", ownDev, "get", "mesh_param", "mesh_fwding"); strings.TrimSpace(out) != "0" {
+		w.Errorf("mesh_fwding is %q", out)
+	}
+	for _, s := range st {
+		if err := s.Proc.Stop(); err != nil {
+			w.Errorf("%s: %v", s.Node.Name, err)
+		}
+		if out := w.Output(s.Node, "iw", "dev"); strings.Contains(out, ownDev) {
+			w.Errorf("%s leaves its interface behind: %s", s.Node.Name, out)
+		}
+	}
+}
+
+// ownIBSS: drivers that know no mesh points; the agents say so and make an
+// IBSS cell.
+func ownIBSS(w *World) {
+	var st []*Station
+	for i := range 3 {
+		st = append(st, w.Station(fmt.Sprintf("n%d", i+1), RadioSpec{IfTypes: IfAdHoc | IfStation}))
+	}
+	own(st)
+	w.Line(Good, st...)
+	begin := time.Now()
+	w.StartAll(st...)
+	if _, ok := w.WaitPing(st[0], st[1], reach); !ok {
+		w.Fatalf("n1 does not reach n2")
+	}
+	w.Notef("from the start of three agents to the first overlay ping: %.1f s", time.Since(begin).Seconds())
+	w.Reach("start", reach, st...)
+	for _, s := range st {
+		w.works(s, "IBSS")
+	}
+}
+
+// ownUnplug: the phy goes, and comes back.
+func ownUnplug(w *World) {
+	st := ownLine(w)
+	st[1].Radio.Unplug()
+	w.trouble(st[1], "there is no radio")
+	w.Reach("what is left", heal, st[2:]...)
+	st[1].Radio.Plug()
+	took := w.Reach("back", heal, st...)
+	w.Notef("a phy back, and joined by the agent: all pairs ping after %.1f s", took.Seconds())
+}
+
+// ownRFKill: the switch of the radio.
+func ownRFKill(w *World) {
+	st := ownLine(w)
+	st[2].Radio.RFKill(true)
+	w.trouble(st[2], "switched off")
+	st[2].Radio.RFKill(false)
+	took := w.Reach("unblocked", heal, st...)
+	w.Notef("a radio unblocked, and joined by the agent: all pairs ping after %.1f s", took.Seconds())
+}
+
+// ownTaken: somebody brings the interface down, leaves the mesh, removes the
+// interface, and gives it another name.
+func ownTaken(w *World) {
+	st := ownLine(w)
+	n := st[1].Node.NS
+	for _, c := range []struct{ what, cmd string }{
+		{"brought down", "ip -n " + n + " link set " + ownDev + " down"},
+		{"left", "ip netns exec " + n + " iw dev " + ownDev + " mesh leave"},
+		{"removed", "ip netns exec " + n + " iw dev " + ownDev + " del"},
+	} {
+		f := strings.Fields(c.cmd)
+		w.run(f[0], f[1:]...)
+		took := w.Reach(c.what, heal, st...)
+		w.Notef("an interface %s: all pairs ping after %.1f s", c.what, took.Seconds())
+	}
+}
+
+// ownRefused: a radio that can be in no mesh, and a channel with radar; a
+// reload with another channel helps at once.
+func ownRefused(w *World) {
+	st := []*Station{w.Station("n1", RadioSpec{}), w.Station("n2", RadioSpec{Custom: 1, Strict: true}), w.Station("n3", RadioSpec{IfTypes: IfStation})}
+	own(st[:1])
+	own(st[1:2], "channel", "100")
+	own(st[2:])
+	w.Line(Good, st...)
+	w.StartAll(st...)
+	w.trouble(st[1], "channel")
+	w.trouble(st[2], "")
+	own(st[1:2], "channel", "1")
+	st[1].WriteConf()
+	if err := st[1].Call("reload", nil, nil); err != nil {
+		w.Fatalf("%v", err)
+	}
+	w.Reach("on a channel that is allowed", reach, st[:2]...)
+}
+
+// ownBusy: the radio is on another channel with another interface, and can do
+// one at a time.
+func ownBusy(w *World) {
+	st := own([]*Station{w.Station("n1", RadioSpec{}), w.Station("n2", RadioSpec{})}, "channel", "1")
+	w.Line(Good, st...)
+	c := cell(IBSS)
+	c.Name, c.Freq = "other", 2437
+	if err := st[0].Radio.Join(c); err != nil {
+		w.Fatalf("%v", err)
+	}
+	w.StartAll(st...)
+	w.trouble(st[0], "one channel only, and wlan0 has it on 6")
+	if err := st[0].Radio.iw("ibss", "leave"); err != nil {
+		w.Fatalf("%v", err)
+	}
+	w.Reach("free again", reach, st...)
+}
