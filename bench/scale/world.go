@@ -11,11 +11,12 @@ import (
 
 // world is a network of agents.
 type world struct {
-	rig   *rig.Rig
-	graph graph
-	hosts []*rig.Host
-	began time.Time // first process
-	say   func(format string, args ...any)
+	rig    *rig.Rig
+	graph  graph
+	hosts  []*rig.Host
+	snodes []int     // which are supernodes
+	began  time.Time // first process
+	say    func(format string, args ...any)
 }
 
 // dev is the name of a node's end of link i.
@@ -41,6 +42,9 @@ func build(o options, g graph) *world {
 			NoTUN: true, LogLevel: "warn", UDP: []rig.UDPSpec{{Bind: "0.0.0.0:5000"}},
 			Passwords: []rig.PasswordSpec{{Login: "scale", Password: "a password of the bench"}},
 			Snode:     o.supernodes > 0 && i%every == every/2,
+		}
+		if h.Spec.Snode {
+			w.snodes = append(w.snodes, i)
 		}
 		w.hosts = append(w.hosts, h)
 	}
