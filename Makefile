@@ -45,7 +45,7 @@ GUEST        = -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
   -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest'
 check-guest check-air: export CGO_ENABLED := 0
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join bench-scale size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join bench-scale check-rss size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -95,6 +95,10 @@ bench: needs build ## ns and allocations per packet, then throughput between nam
 bench-mesh: build ## the mesh beside batman-adv, batmand and babeld on the same air (half an hour)
 	@$(SUDO) hw/needs.sh ip bridge batmand babeld xz zstd batctl busybox qemu-system-x86_64
 	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-mesh ./bench/mesh && $(SUDO) $(OUT)/bench-mesh -agent $(OUT)/meshagent $(ARGS)
+check-rss: build ## memory of an agent alone, and with 100 neighbours of the mesh that are peers, under the limit of a small board; fails beyond 12 and 16 MiB
+	@$(SUDO) hw/needs.sh ip
+	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-mesh ./bench/mesh && $(SUDO) env GOMEMLIMIT=12MiB \
+	  $(OUT)/bench-mesh -agent $(OUT)/meshagent -kinds meshagent -memory -signed 100 -interval 1s -most-alone 12 -most 16
 bench-join: needs build ## identities and the overlay over the mesh: bytes, delays, throughput (a quarter of an hour)
 	$(GO) build -o $(OUT)/bench-join ./bench/join && $(SUDO) env CJDROUTE=$(CJDROUTE) $(OUT)/bench-join -agent $(OUT)/meshagent $(ARGS)
 bench-scale: needs build ## up to 50 agents by UDP: until all reach all, traffic at rest, healing (a quarter of an hour)

@@ -22,6 +22,7 @@ type options struct {
 	losses                                []float64
 	verbose, memory                       bool
 	signed                                int
+	most, mostAlone                       float64
 	csv                                   string
 }
 
@@ -41,6 +42,8 @@ func main() {
 	flag.StringVar(&losses, "loss", "0,10,30", "losses of broadcasts on every link, in percent")
 	flag.BoolVar(&o.memory, "memory", false, "measure only the agent's memory in a large mesh")
 	flag.IntVar(&o.signed, "signed", 0, "with -memory: so many neighbours that sign and peer, instead of the large mesh")
+	flag.Float64Var(&o.mostAlone, "most-alone", 0, "with -memory: fail if the agent has more MiB of RSS before it has neighbours")
+	flag.Float64Var(&o.most, "most", 0, "with -memory: fail if it has more MiB with them")
 	flag.BoolVar(&o.verbose, "v", false, "say what happens")
 	flag.StringVar(&o.csv, "csv", "", "write every run to this file")
 	flag.Parse()

@@ -61,7 +61,7 @@ func measureMemory(o options) (err error) {
 	if o.verbose {
 		fmt.Fprintln(os.Stderr, h.Proc.Tail(5))
 	}
-	return nil
+	return o.budget(alone, rss)
 }
 
 // measureSigned is measureMemory with neighbours that sign and peer.
@@ -92,6 +92,20 @@ func measureSigned(o options, h *rig.Host, cable *rig.Medium, alone int64) error
 	verified, peers = signedSeen(h)
 	fmt.Printf("meshagent with %d verified neighbours, %d of them peers, an OGM of each every %v: RSS %.1f MB (%.1f MB alone), CPU %.1f %%\n",
 		verified, peers, o.interval, mb(rss), mb(alone), (h.Proc.CPU()-cpu).Seconds()*100/o.rest.Seconds())
+	return o.budget(alone, rss)
+}
+
+// budget is the error of an agent that is too large.
+func (o options) budget(alone, rss int64) error {
+	for _, c := range []struct {
+		what string
+		is   int64
+		most float64
+	}{{"alone", alone, o.mostAlone}, {"in the mesh", rss, o.most}} {
+		if c.most > 0 && mb(c.is) > c.most {
+			return fmt.Errorf("RSS %s: %.1f MiB, %.1f at most", c.what, mb(c.is), c.most)
+		}
+	}
 	return nil
 }
 
