@@ -17,8 +17,8 @@ DIST        ?= dist
 KEYS        ?= $(OUT)/keys
 # Bytes that the program may have as gzip -9, on MIPS and elsewhere: what it has
 # and 1 %. The aim is 2000000 for a package.
-BUDGET      ?= 2019000
-BUDGET_REST ?= 2141000
+BUDGET      ?= 1999000
+BUDGET_REST ?= 2115000
 # Packages are compressed with zopfli; ZOPFLI= is quick, and 5 % larger.
 ZOPFLI      ?= 1
 # Programs for routers lose what only tracebacks use (ADR 027); SLIM= keeps it.
@@ -29,6 +29,12 @@ HOT         := runtime runtime/... internal/runtime/... internal/abi internal/cp
   sync sync/... internal/sync encoding/binary math/bits slices cmp crypto/subtle crypto/internal/fips140/subtle \
   crypto/internal/fips140/alias golang.org/x/crypto/... \
   $(addprefix github.com/meshagent/meshagent/agent/,mono pkt cryptoauth switchcore netio)
+# Smaller in programs for routers: the garbage collector of Go 1.25, and slices of
+# unknown length on the heap at once, outside of HOT, instead of two ways for each.
+SPARE_ENV   := GOEXPERIMENT=nogreenteagc
+SPARE       := -d=variablemakethreshold=0
+# Functions begin at multiples of 16 bytes on x86-64, as they do on x86, and not of 32.
+ALIGN_amd64 := -funcalign=16
 # what package hw/air needs: the tools to build a kernel, and those that run in it
 AIR_NEEDS   := linux-source gcc make bc bison flex xz unshare iw ip ping batctl
 # packages with tests that make network namespaces
@@ -105,8 +111,8 @@ bench-scale: needs build ## up to 50 agents by UDP: until all reach all, traffic
 	$(GO) build -o $(OUT)/bench-scale ./bench/scale && $(SUDO) $(OUT)/bench-scale -agent $(OUT)/meshagent $(ARGS)
 cross: $(CROSS:%=$(OUT)/cross/meshagent-linux-%) ## static programs for routers into .build/cross/; .build/full/ has them with lines for tracebacks
 $(OUT)/cross/meshagent-linux-%: $(OUT)/slim FORCE
-	GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \
-	  $(GO) build -trimpath -buildvcs=false -gcflags=all=-l $(HOT:%=-gcflags=%=) -ldflags '-s -w -buildid= -X main.version=$(VERSION)' -o $(OUT)/full/$(@F) ./agent/cmd/meshagent
+	$(SPARE_ENV) GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \
+	  $(GO) build -trimpath -buildvcs=false -gcflags='all=-l $(SPARE)' $(HOT:%=-gcflags=%=) -ldflags '-s -w -buildid= $(ALIGN_$*) -X main.version=$(VERSION) -X github.com/meshagent/meshagent/agent/daemon.built=$(EPOCH)' -o $(OUT)/full/$(@F) ./agent/cmd/meshagent
 	@mkdir -p $(@D)
 	$(if $(SLIM),$(OUT)/slim,cp) $(OUT)/full/$(@F) $@
 $(OUT)/slim: FORCE

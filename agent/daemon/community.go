@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime/debug"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -54,16 +54,17 @@ const communitySuffix = ".community"
 // know when it was built: 2026-11-01.
 const earliest = 1_793_491_200
 
+// built is when the sources were committed, seconds since 1970; the linker sets
+// it in programs for routers.
+var built string
+
 // builtAt returns when the program was built, or a time before.
 func builtAt() int64 {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if t, err := time.Parse(time.RFC3339, s.Value); s.Key == "vcs.time" && err == nil {
-				return max(earliest, t.Unix())
-			}
-		}
+	t, err := strconv.ParseInt(built, 10, 64)
+	if err != nil {
+		return earliest
 	}
-	return earliest
+	return max(earliest, t)
 }
 
 // newCommunity reads the state. One that cannot be read is a problem that is
