@@ -12,7 +12,7 @@ import (
 // What the mesh sends at rest, on paper.
 const (
 	ogmLen     = 93   // with identity, mean of an hour: docs/protocol/identity.md
-	frameMost  = 512  // mesh/ogmqueue.go: OGMs in one frame
+	frameMost  = 512  // mesh/aggregate.go: OGMs in one frame
 	framesWait = 0.11 // s; OGMs that go on within that share a frame
 )
 
@@ -44,7 +44,7 @@ func measureIsland(o options) (err error) {
 		width++
 	}
 	var hosts []*rig.Host
-	for k := range width * (o.island / width) {
+	for k := range width * ((o.island + width - 1) / width) { // a full grid
 		h := r.Node(fmt.Sprintf("n%d", k+1)).Agent(o.agent)
 		h.Spec.NoTUN, h.Spec.LogLevel = true, "warn"
 		i.Equip(h)
