@@ -174,6 +174,13 @@ func wayNote(r *node.WayStatus) string {
 	if r.Metric != 0 {
 		notes = append(notes, fmt.Sprintf("metric %d", r.Metric))
 	}
+	if r.AirMicros != 0 {
+		about := ""
+		if r.AirGuessed {
+			about = "about "
+		}
+		notes = append(notes, fmt.Sprintf("links cost %s%d µs", about, r.AirMicros))
+	}
 	if r.NextMs > 0 {
 		notes = append(notes, "rests "+(time.Duration(r.NextMs)*time.Millisecond).Round(100*time.Millisecond).String())
 	}

@@ -19,7 +19,7 @@ func sampleWhy() node.Why {
 		Changes: 1, ChangedMs: 63_000, Was: viaR2, Tried: []string{},
 		Ways: []node.WayStatus{
 			{Label: viaR1, Source: "dht", State: "used", RTTMicros: 3100, CostMicros: 4100, Answers: 9, AnsweredMs: 500, Hops: 2, Link: "udp4"},
-			{Label: "0000.0000.0000.0013", Source: "mesh", State: "standby", RTTMicros: 9000, LossPermille: 125, CostMicros: 20_000, Answers: 4, AnsweredMs: 3000, Hops: 1, Link: "bat0", Metric: 200},
+			{Label: "0000.0000.0000.0013", Source: "mesh", State: "standby", RTTMicros: 9000, LossPermille: 125, CostMicros: 20_000, Answers: 4, AnsweredMs: 3000, Hops: 1, Link: "bat0", Metric: 200, AirMicros: 1440},
 			{Label: "0000.0000.0000.0157", Source: "supernode", State: "untried", AnsweredMs: -1, Hops: 2},
 			{Label: viaR2, Source: "theirs", State: "resting", RTTMicros: 2000, CostMicros: 3000, Answers: 5, AnsweredMs: -1, Hops: 2, NextMs: 1400},
 			{Source: "peer", State: "down", AnsweredMs: -1, Hops: 1, Link: "lan", Problem: "does not answer\x1b"},
@@ -42,7 +42,7 @@ reason   dht: measured 3.10 ms / 0 %, 79 % better than 0000.0000.0000.0013 (mesh
 
 WAY                  SOURCE     STATE    COST      RTT      LOSS    HOPS  ANSWERED  NOTE
 0000.0000.0000.0153  dht        used     4.10 ms   3.10 ms  0 %     2     0s        udp4
-0000.0000.0000.0013  mesh       standby  20.00 ms  9.00 ms  12.5 %  1     3s        bat0, metric 200
+0000.0000.0000.0013  mesh       standby  20.00 ms  9.00 ms  12.5 %  1     3s        bat0, metric 200, links cost 1440 µs
 0000.0000.0000.0157  supernode  untried  -         -        -       2     never
 0000.0000.0000.0155  theirs     resting  3.00 ms   2.00 ms  0 %     2     never     rests 1.4s
 -                    peer       down     -         -        -       1     never     lan, does not answer?

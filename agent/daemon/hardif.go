@@ -200,10 +200,8 @@ func (m *meshRun) tell(ctx context.Context, h *hardIf, dev kernel.Interface) err
 		Name: h.device, MAC: dev.MAC, MTU: min(dev.MTU, pkt.MaxMTU), Wifi: h.wifi,
 		HopPenalty: h.cfg.HopPenalty, ELPInterval: h.cfg.ELPInterval, ThroughputOverride: h.cfg.ThroughputOverride,
 	}
-	if m.cfg.Algo == config.BatmanV {
-		speed := kernel.GetEthtool(dev.Name)
-		c.Speed, c.FullDuplex = uint32(speed.SpeedMbit)*10, speed.FullDuplex //nolint:gosec // of the driver, never negative
-	}
+	speed := kernel.GetEthtool(dev.Name)
+	c.Speed, c.FullDuplex = uint32(speed.SpeedMbit)*10, speed.FullDuplex //nolint:gosec // of the driver, never negative
 	if c == h.told {
 		return nil
 	}

@@ -146,7 +146,7 @@ func (e *engine) meshLost(now mono.Time) {
 
 func meshNode(c *mesh.NodeChange) node.MeshNode {
 	return node.MeshNode{
-		Key: c.Key, IP: c.IP, MAC: c.MAC, Metric: c.Metric, Uplink: c.Uplink, Reachable: c.Reachable, Boot: c.Boot,
+		Key: c.Key, IP: c.IP, MAC: c.MAC, Metric: c.Metric, Cost: c.Cost, Guessed: c.Guessed, Uplink: c.Uplink, Reachable: c.Reachable, Boot: c.Boot,
 	}
 }
 

@@ -12,6 +12,9 @@ import (
 func FuzzParseRecord(f *testing.F) {
 	f.Add(signedSelf(testKey(0), 3, 0).Record())
 	f.Add([]byte{1, 0, 1, 8})
+	costs := signedSelf(testKey(0), 3, 0)
+	costs.parsed.K, costs.parsed.List = 3, [MaxCosts]LinkCost{{mac2, 120}, {batman.MAC{0xff}, 0}, {mac2, 65535}}
+	f.Add(append(costs.parsed.appendContent(nil), make([]byte, 64)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecord(b)
 		if err != nil {
@@ -20,8 +23,8 @@ func FuzzParseRecord(f *testing.F) {
 		if len(b) > MaxRecord || r.N < 1 || r.N > MaxPoints || len(b)%2 != 0 {
 			t.Fatalf("%d bytes, %d points", len(b), r.N)
 		}
-		if b[3] != 0 || b[19] != 0 {
-			return // link costs and what is reserved are not kept
+		if b[19] != 0 {
+			return // what is reserved is not kept
 		}
 		msg, sig := signedRecord(b)
 		if again := r.appendContent([]byte(contextRecord)); !bytes.Equal(again, msg) || len(sig) != 64 {

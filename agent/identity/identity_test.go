@@ -113,7 +113,69 @@ func TestGolden(t *testing.T) {
 		c, _ := p.j.Content()
 		line(p.name, c)
 	}
+	line("record with costs", costly(k, 3).Record())
 	golden(t, "golden.txt", b.String())
+}
+
+// costly is signedSelf with costs of that many links.
+func costly(k *cjdns.SigningKey, links int) *Self {
+	s := NewSelf(k.Public(), 3, 0, counting())
+	s.SetIfaces([]Iface{{mac1, 1000}, {mac2, 5}})
+	var c Costs
+	for i := range links {
+		c.List[i] = LinkCost{batman.MAC{2, 0xcc, 0, 0, 0, byte(i)}, uint16(100 + i)}
+	}
+	c.K = links
+	sign(s, k, 0, Facts{Uplink: true, TTVN: 7, Costs: c})
+	return s
+}
+
+// Costs come back as they were signed, as many as there is room for, and what
+// others make of the count is refused.
+func TestRecordCosts(t *testing.T) {
+	k := testKey(0)
+	for links := range MaxCosts + 1 {
+		s := costly(k, links)
+		raw := s.Record()
+		r, err := ParseRecord(raw)
+		if err != nil || r != s.parsed || r.K != links || len(raw) != 84+60+8*links+64 {
+			t.Fatalf("%d links: %d bytes, %+v, %v", links, len(raw), r, err)
+		}
+		j := recordJob(raw, &r)
+		if j.Run(nil, nil); !j.ok {
+			t.Errorf("%d links: the signature is refused", links)
+		}
+		if links == 0 {
+			continue
+		}
+		raw = bytes.Clone(raw)
+		raw[84+60+7]++ // a cheaper or dearer link
+		r, err = ParseRecord(raw)
+		j = recordJob(raw, &r)
+		if j.Run(nil, nil); err != nil || j.ok {
+			t.Errorf("%d links: costs are not signed (%v)", links, err)
+		}
+		for _, count := range []byte{byte(links - 1), byte(links + 1), MaxCosts + 1, 255} {
+			raw[3] = count
+			if _, err := ParseRecord(raw); err == nil {
+				t.Errorf("a count of %d is taken for %d", count, links)
+			}
+		}
+	}
+	for n, want := range []int{8, 8, 8, 7, 4, 0} {
+		if r := (Record{N: n}); r.room() != want {
+			t.Errorf("%d points leave room for %d costs, want %d", n, r.room(), want)
+		}
+	}
+	s := NewSelf(k.Public(), 1, 0, counting())
+	s.SetIfaces([]Iface{{mac1, 1}, {mac2, 1}, {mac3, 1}, {batman.MAC{2, 9}, 1}})
+	f := Facts{Costs: costly(k, MaxCosts).facts.Costs}
+	if !sign(s, k, 0, f) || s.parsed.K != 4 || len(s.Record()) > MaxRecord {
+		t.Errorf("four interfaces: %d costs, %d bytes", s.parsed.K, len(s.Record()))
+	}
+	if sign(s, k, mono.Time(signCosts), f) {
+		t.Error("what there was no room for is a reason for a new record")
+	}
 }
 
 func TestRecordRoundTrip(t *testing.T) {

@@ -16,7 +16,7 @@ const (
 	MaxRecord = 300 // bytes, signature included
 	MaxPoints = 5
 	MaxIfaces = 4 // one of them may be named twice, while its chain changes
-	maxCosts  = 8
+	MaxCosts  = 8 // links of which the cost is told
 
 	recordHead = 84
 	pointLen   = 30
@@ -78,6 +78,21 @@ type Record struct {
 	A            cjdns.VerifyKey
 	N            int // points that are used
 	Points       [MaxPoints]Point
+	Costs
+}
+
+// Costs are what the cheapest links of a node cost.
+type Costs struct {
+	K    int // entries that are used
+	List [MaxCosts]LinkCost
+}
+
+// LinkCost is the cost of sending to a neighbour: how long the air or the wire
+// is taken by 1250 bytes, in microseconds; at most 65535. Any value can be in a
+// foreign record: addresses that no station has, one twice, a cost of 0.
+type LinkCost struct {
+	MAC  batman.MAC // an address of the neighbour
+	Cost uint16
 }
 
 // MAC is the primary hard interface.
@@ -100,7 +115,7 @@ func RecordID(b []byte) ID {
 
 // appendContent appends all but the signature.
 func (r *Record) appendContent(b []byte) []byte {
-	b = append(b, recordVer, r.Flags, byte(r.N), 0)
+	b = append(b, recordVer, r.Flags, byte(r.N), byte(r.K))
 	b = be.AppendUint32(b, r.Boot)
 	b = be.AppendUint32(b, r.Serial)
 	b = be.AppendUint32(b, r.Time)
@@ -118,11 +133,20 @@ func (r *Record) appendContent(b []byte) []byte {
 		b = be.AppendUint32(b, p.Seqno)
 		b = append(b, p.Element[:]...)
 	}
+	for _, c := range r.List[:r.K] {
+		b = append(b, c.MAC[:]...)
+		b = be.AppendUint16(b, c.Cost)
+	}
 	return b
 }
 
-// ParseRecord reads a record. Its signature is not looked at. Link costs are
-// only counted. What is refused: another version, a length that is not exactly
+// room is how many link costs the record has room for.
+func (r *Record) room() int {
+	return min((MaxRecord-cjdns.SignatureLen-recordHead-r.N*pointLen)/costLen, MaxCosts)
+}
+
+// ParseRecord reads a record. Its signature is not looked at, nor what the
+// link costs say. What is refused: another version, a length that is not exactly
 // that of the points and costs, or above 300; addresses that no station has;
 // an address that is named three times.
 func ParseRecord(b []byte) (r Record, err error) {
@@ -130,7 +154,7 @@ func ParseRecord(b []byte) (r Record, err error) {
 		return r, ErrRecordShort
 	}
 	n, k := int(b[2]), int(b[3])
-	if b[0] != recordVer || n < 1 || n > MaxPoints || k > maxCosts {
+	if b[0] != recordVer || n < 1 || n > MaxPoints || k > MaxCosts {
 		return r, ErrRecordValue
 	}
 	if size := recordHead + n*pointLen + k*costLen + cjdns.SignatureLen; len(b) != size || size > MaxRecord {
@@ -156,6 +180,11 @@ func ParseRecord(b []byte) (r Record, err error) {
 		if same > 1 {
 			return r, ErrRecordValue
 		}
+	}
+	r.K = k
+	for i := range k {
+		c := b[recordHead+n*pointLen+i*costLen:]
+		r.List[i] = LinkCost{batman.MAC(c[:6]), be.Uint16(c[6:])}
 	}
 	return r, nil
 }

@@ -26,6 +26,7 @@ const (
 
 	signEvery = 10 * time.Second // records, on the average
 	signBurst = 3                // at once
+	signCosts = 2 * time.Minute  // since the last record, if only link costs have changed that were told before
 	signAgain = Lifetime * time.Second
 	pointAge  = Gap / 2 // numbers after which the points of a record are old
 	signLimit = 10 * time.Second
@@ -42,6 +43,7 @@ type Facts struct {
 	TTVN    uint8
 	Gateway batman.Gateway
 	Member  [8]byte
+	Costs   // as many as there is room for are told
 }
 
 // flags are those of a record.
@@ -230,9 +232,13 @@ func (s *Self) Sign(now mono.Time, f Facts, digest func() [16]byte) *Job {
 	case same == s.facts:
 		return nil
 	default:
+		same.Costs = s.facts.Costs
+		if same == s.facts && s.facts.K > 0 && now.Sub(s.since) < signCosts {
+			return nil
+		}
 		same.TTVN = s.facts.TTVN
 		if same == s.facts {
-			tokens = 2 // clients come and go; what is worse has to wait for nothing
+			tokens = 2 // clients and costs come and go; what is worse has to wait for nothing
 		}
 	}
 	full := max(s.bucket, now)
@@ -259,6 +265,10 @@ func (s *Self) Sign(now mono.Time, f Facts, digest func() [16]byte) *Job {
 	}
 	if r.N == 0 || r.Points[0].MAC != s.chains[0].mac {
 		return nil
+	}
+	r.Costs = f.Costs
+	for ; r.K > r.room(); r.K-- {
+		r.List[r.K-1] = LinkCost{}
 	}
 	s.draft, s.begun = r, now
 	s.signing = &Job{signer: s.a, sign: true, msg: r.appendContent([]byte(contextRecord))}

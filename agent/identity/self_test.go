@@ -21,6 +21,28 @@ func TestJobOfAnotherKey(t *testing.T) {
 	}
 }
 
+// Link costs alone make a record at most every two minutes.
+func TestSignCosts(t *testing.T) {
+	k := testKey(0)
+	s := signedSelf(k, 1, 0)
+	f := s.facts
+	n := 0
+	for now := mono.Time(0); now < mono.Time(20*time.Minute); now = now.Add(time.Second) {
+		f.K = 1
+		f.List[0] = LinkCost{mac3, uint16(1 + now/mono.Time(time.Second))}
+		if sign(s, k, now, f) {
+			n++
+		}
+	}
+	if n < 9 || n > 10 {
+		t.Errorf("%d records in 20 minutes of changing costs, want one in 2", n)
+	}
+	f.Uplink = !f.Uplink
+	if !sign(s, k, mono.Time(20*time.Minute), f) || s.parsed.K != 1 {
+		t.Error("a change of the uplink waits for costs, or leaves them out")
+	}
+}
+
 // When records are signed.
 func TestSignSchedule(t *testing.T) {
 	k := testKey(0)

@@ -90,7 +90,7 @@ type IfaceConfig struct {
 	MTU  int // largest packet without the Ethernet header
 	Wifi bool
 	// FullDuplex and Speed come from the driver; Speed is in units of 100
-	// kbit/s, 0 if unknown. Only B.A.T.M.A.N. V uses them.
+	// kbit/s, 0 if unknown. B.A.T.M.A.N. V and the costs of links use them.
 	FullDuplex         bool
 	Speed              uint32
 	HopPenalty         uint8

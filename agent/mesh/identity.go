@@ -65,6 +65,8 @@ type ident struct {
 	reported  report
 	clients   []identity.Client
 	contests  []contest
+	costs     identity.Costs // of our links, as they are told
+	costAt    mono.Time      // of the next look at them
 }
 
 // idSign is a packet that waits for its signature. For roaming the clients
@@ -97,6 +99,8 @@ type idOrig struct {
 	confirmed bool // the copy of its table is that of its record
 	avoid     []avoidMark
 	hop       hop
+	cost      uint32 // of the path to it, see linkcost.go; 0 unknown
+	guessed   bool   // from the metric
 }
 
 // NodeChange tells of a node whose identity was verified: that it can be
@@ -109,9 +113,14 @@ type NodeChange struct {
 	Reachable bool
 	Uplink    bool  // it says that it has a way out of the mesh
 	Metric    uint8 // 0 to 255: TQ, or throughput on a logarithmic scale
-	Boot      uint32
-	Member    [8]byte  // first bytes of SHA-256 of its certificate of membership
-	Certs     [][]byte // certificates that it sent along when asked, else nil
+	// Cost is that of the path over the links that nodes tell of in their
+	// records, in microseconds for 1250 bytes; Guessed, that it was taken from
+	// the metric, because not all on the way tell. 0: unknown.
+	Cost    uint32
+	Guessed bool
+	Boot    uint32
+	Member  [8]byte  // first bytes of SHA-256 of its certificate of membership
+	Certs   [][]byte // certificates that it sent along when asked, else nil
 }
 
 // Self is what this node says about itself in its record.
@@ -199,7 +208,7 @@ func (m *Mesh) idSignRecord(now mono.Time, out *Out) {
 	if m.id.self == nil || m.primary == nil {
 		return
 	}
-	f := identity.Facts{Uplink: m.id.say.Uplink, Clock: m.id.say.Clock, Member: m.id.say.Member, TTVN: m.tt.ttvn}
+	f := identity.Facts{Uplink: m.id.say.Uplink, Clock: m.id.say.Clock, Member: m.id.say.Member, TTVN: m.tt.ttvn, Costs: m.id.costs}
 	if m.cfg.GWMode == GWServer {
 		f.Gateway = batman.Gateway{Down: m.cfg.GWDown, Up: m.cfg.GWUp}
 	}
@@ -273,6 +282,9 @@ func (m *Mesh) idTick(now mono.Time, out *Out) {
 	}
 	for _, o := range m.origList {
 		m.idRefresh(now, o)
+	}
+	m.costTick(now)
+	for _, o := range m.origList {
 		m.idTell(now, o, true, out)
 		m.idPolicy(now, o, out)
 	}
@@ -337,7 +349,7 @@ func (m *Mesh) idTell(now mono.Time, o *Originator, metric bool, out *Out) {
 	if n := o.id.node; n != nil {
 		c = NodeChange{Key: n.Key, IP: n.IP, MAC: o.MAC, Uplink: n.Flags&identity.FlagUplink != 0, Boot: n.Boot, Member: n.Member}
 		c.Reachable = m.router(o, nil) != nil
-		c.Metric = m.metric255(o)
+		c.Metric, c.Cost, c.Guessed = m.metric255(o), o.id.cost, o.id.guessed
 	}
 	old := o.id.told
 	if !c.Reachable && !old.Reachable {
@@ -345,7 +357,7 @@ func (m *Mesh) idTell(now mono.Time, o *Originator, metric bool, out *Out) {
 	}
 	if old.Reachable && c.Key != old.Key { // it is another one, or none
 		gone := old
-		gone.Reachable, gone.Metric = false, 0
+		gone.Reachable, gone.Metric, gone.Cost = false, 0, 0
 		out.Nodes = append(out.Nodes, gone)
 		o.id.told = NodeChange{}
 		m.idTell(now, o, metric, out)
@@ -353,7 +365,8 @@ func (m *Mesh) idTell(now mono.Time, o *Originator, metric bool, out *Out) {
 	}
 	was, is := int(old.Metric), int(c.Metric)
 	// At first a link is worth next to nothing, and then more with every OGM.
-	far := is-was >= metricStep || was-is >= metricStep || is > was && is >= 2*was && was < 2*metricStep
+	far := is-was >= metricStep || was-is >= metricStep || is > was && is >= 2*was && was < 2*metricStep ||
+		!nearCost(old.Cost, c.Cost)
 	same := c.Reachable == old.Reachable && c.Uplink == old.Uplink && c.Boot == old.Boot && c.Member == old.Member
 	if same && !(metric && far) {
 		return
@@ -365,7 +378,7 @@ func (m *Mesh) idTell(now mono.Time, o *Originator, metric bool, out *Out) {
 // idOriginatorGone tells that o cannot be reached any more.
 func (m *Mesh) idOriginatorGone(o *Originator, out *Out) {
 	if o.id.told.Reachable {
-		o.id.told.Reachable, o.id.told.Metric = false, 0
+		o.id.told.Reachable, o.id.told.Metric, o.id.told.Cost = false, 0, 0
 		out.Nodes = append(out.Nodes, o.id.told)
 	}
 	o.id = idOrig{}

@@ -182,7 +182,7 @@ func TestIdentityAttacks(t *testing.T) {
 			})
 		}, dropStripped, "stripped"},
 		{"replay of a number 70 back", func(s *scene) []byte {
-			s.run(60 * time.Second)
+			s.run(90 * time.Second) // so that all of them name the record with the costs
 			f := bytes.Clone(s.ogms[len(s.ogms)-71])
 			copy(f[6:12], liarMAC[:])
 			return f

@@ -321,7 +321,7 @@ func TestIdentityOneKeyTwice(t *testing.T) {
 // way it stays.
 func TestAvoidGreyHole(t *testing.T) {
 	for _, algo := range []Algo{BatmanIV, BatmanV} {
-		w := newWorld(t, 71)
+		w := newWorld(t, 72)
 		w.jobTime = 20 * time.Millisecond
 		set := func(c *Config) { c.Algo = algo }
 		a, hole, other, b := w.signed("a", set), w.node("hole", set), w.node("other", set), w.signed("b", set)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -26,9 +27,24 @@ type MeshNode struct {
 	IP        cjdns.IP
 	MAC       [6]byte // of its primary interface
 	Metric    uint8   // quality of the way to it, 255 is perfect
+	Cost      uint32  // of the way to it, in microseconds for 1250 bytes; 0 unknown
+	Guessed   bool    // Cost follows from the metric alone
 	Uplink    bool    // it says that it has peers outside of the mesh
 	Reachable bool
 	Boot      uint32 // its count of starts
+}
+
+// rank is how good the way to m is among those that nobody has measured, 255
+// the best: by its cost, 16 for each halving, so that 10 µs (1 Gbit/s) has 254
+// and 1 s next to nothing; by the metric if there is no cost.
+func (m *MeshNode) rank() uint8 {
+	if m.Cost == 0 {
+		return m.Metric
+	}
+	c := uint64(max(m.Cost, 10)) << 4 / 10 // in sixteenths of the best
+	n := bits.Len64(c) - 5                 // doublings
+	part := int(c<<4>>(n+4)) & 15          // sixteenths of the next one
+	return uint8(max(1, 254-16*n-part))    //nolint:gosec // 1 to 254
 }
 
 // Admission says who may peer over the mesh without a password.
@@ -134,7 +150,7 @@ func (n *Node) SetMeshNode(now mono.Time, m MeshNode, out *Out) {
 		out.Events = append(out.Events, Event{Kind: EventSameKey, Peer: n.meshInfo(&m), Text: "one key on two mesh addresses"})
 	}
 	if p := n.mesh.peers[e.ip]; p != nil {
-		n.finder.PeerMetric(p.label, e.now().Metric)
+		n.finder.PeerMetric(p.label, e.now().rank())
 		if moved {
 			n.meshMoved(p, e.addr())
 		}
@@ -260,7 +276,7 @@ func (n *Node) HasUplink() bool {
 // less orders mesh nodes by quality, then by address, so that map order never
 // shows: the best first.
 func (e *meshNode) less(o *meshNode) bool {
-	if a, b := e.now().Metric, o.now().Metric; a != b {
+	if a, b := e.now().rank(), o.now().rank(); a != b {
 		return a > b
 	}
 	return bytes.Compare(e.ip[:], o.ip[:]) < 0

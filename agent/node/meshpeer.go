@@ -254,7 +254,7 @@ func (n *Node) knowsNoMore(target, ip cjdns.IP) bool {
 // meshUp goes on with what waited for a peering.
 func (n *Node) meshUp(now mono.Time, p *Peer, out *Out) {
 	if e := n.mesh.nodes[p.ip]; e != nil {
-		n.finder.PeerMetric(p.label, e.now().Metric)
+		n.finder.PeerMetric(p.label, e.now().rank())
 	}
 	n.answerDeferred(now, p.ip, out)
 }

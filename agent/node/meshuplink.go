@@ -14,7 +14,7 @@ const (
 	uplinkTime  = 60 * time.Second // after the last search they are not seen to any more
 	uplinkPause = 10 * time.Second // between changes for the sake of quality
 	// uplinkBetter is how much better another one must be to be taken
-	// instead, in units of the metric.
+	// instead, in units of rank.
 	uplinkBetter = 48
 )
 
@@ -63,7 +63,7 @@ func (n *Node) chooseUplinks(now mono.Time) {
 		return
 	}
 	if ip := n.bestUplink(now); ip != (cjdns.IP{}) {
-		if int(n.mesh.nodes[ip].now().Metric) >= int(n.mesh.nodes[u.chosen[worst]].now().Metric)+uplinkBetter {
+		if int(n.mesh.nodes[ip].now().rank()) >= int(n.mesh.nodes[u.chosen[worst]].now().rank())+uplinkBetter {
 			u.chosen[worst], u.change = ip, now.Add(uplinkPause)
 		}
 	}

@@ -118,7 +118,7 @@ func (n *Node) wayBy(way *WayStatus, p *Peer, label cjdns.Label) {
 		return
 	}
 	if e := n.mesh.nodes[p.ip]; e != nil {
-		way.Metric = e.now().Metric
+		way.Metric, way.AirMicros, way.AirGuessed = e.now().Metric, e.now().Cost, e.now().Guessed
 	}
 	if label == cjdns.SelfLabel || label.IsOneHop() {
 		way.Source = "mesh"
@@ -223,7 +223,11 @@ func (n *Node) whyMesh(now mono.Time, ip cjdns.IP, ago func(mono.Time) string) s
 	case p != nil:
 		return mac + " was called and has not answered yet"
 	}
-	return "it is there as " + mac + ", metric " + strconv.Itoa(int(e.now().Metric)) + "; the first packet for it calls it"
+	m, cost := e.now(), ""
+	if m.Cost != 0 {
+		cost = ", links cost " + strconv.FormatUint(uint64(m.Cost), 10) + " µs"
+	}
+	return "it is there as " + mac + ", metric " + strconv.Itoa(int(m.Metric)) + cost + "; the first packet for it calls it"
 }
 
 // failure is a search that has ended without a way.

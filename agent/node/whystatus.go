@@ -57,8 +57,14 @@ type WayStatus struct {
 	Hops         int    `json:"hops"`
 	Link         string `json:"link,omitempty"` // on which it begins
 	Metric       uint8  `json:"metric,omitempty"`
-	NextMs       int64  `json:"nextMs,omitempty"`
-	Problem      string `json:"problem,omitempty"`
+	// AirMicros is what the links of a way through the mesh cost, in microseconds
+	// of air or wire for 1250 bytes, by what the nodes tell of their links; 0
+	// unknown. AirGuessed: by the metric alone. It counts until something is
+	// measured.
+	AirMicros  uint32 `json:"airMicros,omitempty"`
+	AirGuessed bool   `json:"airGuessed,omitempty"`
+	NextMs     int64  `json:"nextMs,omitempty"`
+	Problem    string `json:"problem,omitempty"`
 }
 
 // HopStatus is one hop of a way: the director by which the switch before it is
