@@ -11,18 +11,18 @@ import (
 // linkBench drives a linkMTU over a link that carries packets of up to mtu
 // bytes there and back, loses a share of them, and takes rtt.
 type linkBench struct {
-	l             linkMTU
-	now           mono.Time
-	mtu           int
-	loss          int // of 100 tries to get a packet there and back
-	rtt           time.Duration
-	off           bool
-	rng           *rand.Rand
-	seq           uint16
-	large, small  int // packets sent
-	bytes         int
-	busy          bool // large packets go by the link
-	longest, high int
+	l            linkMTU
+	now          mono.Time
+	mtu          int
+	loss         int // of 100 tries to get a packet there and back
+	rtt          time.Duration
+	off          bool
+	rng          *rand.Rand
+	seq          uint16
+	large, small int // packets sent
+	bytes        int
+	busy         bool // large packets go by the link
+	longest      int
 }
 
 func newLinkBench(top, mtu int) *linkBench {
