@@ -266,3 +266,25 @@ func TestSegmentRestart(t *testing.T) {
 		}
 	}
 }
+
+// Both ends are cut from each other for a while, in which the pauses between
+// their attempts have grown, and begin anew at once when they are not: packets
+// of programs arrive within 2 s in both directions.
+func TestCutsOfAnyLength(t *testing.T) {
+	var most time.Duration
+	for seed := range uint64(100) {
+		w, a, b := pair(t, 1000+seed)
+		w.run(time.Duration(seed) * 37 * time.Millisecond)
+		for _, cut := range []time.Duration{3 * time.Second, 25*time.Second + time.Duration(seed)*40*time.Millisecond} {
+			w.drop = func(_, _ *host, _ []byte) bool { return true }
+			w.run(cut)
+			w.drop = nil
+			for _, d := range []time.Duration{w.hear(a, b, 20*time.Second), w.hear(b, a, 20*time.Second)} {
+				if most = max(most, d); d > 2*time.Second {
+					t.Errorf("seed %d, a cut of %v: %v", seed, cut, d)
+				}
+			}
+		}
+	}
+	t.Logf("at most %v", most)
+}

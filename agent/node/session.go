@@ -24,6 +24,8 @@ const (
 	maxBackoff    = 3                       // doublings: at most every 16 s
 	heardPause    = 5 * time.Second         // between notes to the pathfinder that a path works
 	maxContent    = 1 << 8                  // content types below are IPv6 next headers
+	deafTime      = 150 * time.Millisecond  // packets that do not open for so long: new handshake
+	deafMost      = time.Second             // if they come as closely as that
 	errorPause    = 200 * time.Millisecond  // between error frames about a session that are believed
 	handleLen     = 4
 )
@@ -126,6 +128,9 @@ func (n *Node) innerTraffic(now mono.Time, p *Peer, back cjdns.Label, handle uin
 	ev, err := s.CA.Open(now, b)
 	if err != nil {
 		n.drop(b, dropInner, out)
+		if err == cryptoauth.ErrDecrypt {
+			n.deaf(now, s, out)
+		}
 		return
 	}
 	s.BytesIn += size
@@ -142,6 +147,32 @@ func (n *Node) innerTraffic(now mono.Time, p *Peer, back cjdns.Label, handle uin
 	}
 }
 
+// patient ends the long pauses between candidates that are for an other end that
+// is away and for which nobody sends: it is there, or somebody does. When both
+// ends began anew at once they may stand with different candidates.
+func patient(now mono.Time, s *session.Session) {
+	if s.Backoff != 0 {
+		s.Backoff, s.NextRenew = 0, mono.Min(s.NextRenew, now.Add(sessionRenew))
+	}
+}
+
+// deaf notes a packet for s that none of its keys opens. Some of them in a row
+// may mean that both ends began anew at once and stand with different keys; then
+// a handshake settles it, once in sessionPause.
+func (n *Node) deaf(now mono.Time, s *session.Session, out *Out) {
+	if since := now.Sub(s.Deaf); s.Deaf == 0 || since > deafMost {
+		s.Deaf = now
+		return
+	} else if since < deafTime || s.Path == 0 || now < s.NextDeaf {
+		return
+	}
+	s.Deaf, s.NextDeaf = 0, now.Add(sessionPause)
+	s.NextRenew = max(s.NextRenew, s.NextDeaf)
+	renewCA(s.CA, now, sessionPause)
+	n.askNode(now, s, s.Path, out)
+	n.flush(now, out)
+}
+
 // sessionProven notes an authenticated packet that came along back, the label
 // that leads to its sender.
 func (n *Node) sessionProven(now mono.Time, s *session.Session, back cjdns.Label) {
@@ -150,7 +181,8 @@ func (n *Node) sessionProven(now mono.Time, s *session.Session, back cjdns.Label
 		troubled = now.Sub(s.Asking) > limit(now, s)
 		s.Patience.Answered(now.Sub(s.Asking))
 	}
-	s.LastIn, s.Asking, s.Backoff = now, mono.Never, 0
+	s.LastIn, s.Asking = now, mono.Never
+	patient(now, s)
 	if back != s.Path {
 		if s.Path == 0 {
 			n.setPath(now, s, back, session.Theirs)

@@ -57,6 +57,7 @@ func (n *Node) toSession(now mono.Time, s *session.Session, b *pkt.Buf, out *Out
 	next := h[6]
 	cjdns.PutDataHeader(b.Push(cjdns.DataHeaderLen), uint16(next))
 	s.LastData = now
+	patient(now, s)
 	n.usePath(now, s.Path)
 	if !n.sendSession(now, s, s.Path, b, out) && now >= s.NextError {
 		// The first hop is gone.

@@ -51,6 +51,8 @@ type Session struct {
 	LastIn    mono.Time // last fresh packet
 	LastOut   mono.Time // last packet of any kind
 	LastData  mono.Time // last packet of a local program, either way: keeps the session alive
+	Deaf      mono.Time // first of a row of packets that did not open; 0: none lately
+	NextDeaf  mono.Time // before, they begin no handshake
 	Errand    mono.Time // last message of this node that has to arrive: the same, but the ways are not measured for it
 	Asking    mono.Time // when the first packet went out after the last fresh one; Never if answered
 	NextPing  mono.Time
