@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/meshagent/meshagent/hw/cpio"
 )
 
 // bzImage makes the head of a bzImage with a payload.
@@ -83,11 +85,11 @@ func TestCacheFolderIsReadOrRefused(t *testing.T) {
 // a multiple of four.
 func TestArchive(t *testing.T) {
 	var b bytes.Buffer
-	a := &archive{w: &b}
-	a.dir("bin")
-	a.file("bin/x", []byte("12345"))
-	a.link("bin/y", "x")
-	if err := a.close(); err != nil {
+	a := cpio.New(&b)
+	a.Dir("bin")
+	a.File("bin/x", []byte("12345"))
+	a.Link("bin/y", "x")
+	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if b.Len()%4 != 0 || !bytes.HasPrefix(b.Bytes(), []byte("070701")) || !bytes.Contains(b.Bytes(), []byte("TRAILER!!!")) {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/meshagent/meshagent/hw/cpio"
 )
 
 // programs of the host that every guest gets, with their libraries.
@@ -36,17 +38,17 @@ func writeInitramfs(to string, img *Image) (err error) {
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, 1<<16)
-	a := &archive{w: w}
+	a := cpio.New(w)
 	for _, d := range []string{"bin", "dev", "proc", "sys", "tmp", "run", "etc", "root", "lib/modules"} {
-		a.dir(d)
+		a.Dir(d)
 	}
-	a.char("dev/console", 5, 1)
-	a.char("dev/null", 1, 3)
+	a.Char("dev/console", 5, 1)
+	a.Char("dev/null", 1, 3)
 	self, err := staticSelf()
 	if err != nil {
 		return err
 	}
-	a.file("init", self)
+	a.File("init", self)
 	if err := addBusybox(a); err != nil {
 		return err
 	}
@@ -56,16 +58,16 @@ func writeInitramfs(to string, img *Image) (err error) {
 			return err
 		}
 	}
-	a.link("bin/sh", "dash")
+	a.Link("bin/sh", "dash")
 	for _, m := range img.Modules {
 		b, err := os.ReadFile(filepath.Join(img.Dir, "modules", m))
 		if err != nil {
 			return err
 		}
-		a.file("lib/modules/"+m, b)
+		a.File("lib/modules/"+m, b)
 	}
-	a.file("lib/modules/order", []byte(strings.Join(img.Modules, "\n")+"\n"))
-	if err := a.close(); err != nil {
+	a.File("lib/modules/order", []byte(strings.Join(img.Modules, "\n")+"\n"))
+	if err := a.Close(); err != nil {
 		return err
 	}
 	if err := w.Flush(); err != nil {
@@ -93,7 +95,7 @@ func staticSelf() ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func addBusybox(a *archive) error {
+func addBusybox(a *cpio.Archive) error {
 	path, err := exec.LookPath("busybox")
 	if err != nil {
 		return err
@@ -105,16 +107,16 @@ func addBusybox(a *archive) error {
 	if err != nil {
 		return err
 	}
-	a.file("bin/busybox", b)
+	a.File("bin/busybox", b)
 	for _, n := range applets {
-		a.link("bin/"+n, "busybox")
+		a.Link("bin/"+n, "busybox")
 	}
 	return nil
 }
 
 // addProgram adds a program of the host as /bin/name and its libraries at
 // their own places.
-func addProgram(a *archive, name string, done map[string]bool) error {
+func addProgram(a *cpio.Archive, name string, done map[string]bool) error {
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return err
@@ -123,11 +125,11 @@ func addProgram(a *archive, name string, done map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	a.file("bin/"+name, b)
+	a.File("bin/"+name, b)
 	return addLibraries(a, path, done)
 }
 
-func addLibraries(a *archive, path string, done map[string]bool) error {
+func addLibraries(a *cpio.Archive, path string, done map[string]bool) error {
 	libs, interp, err := needed(path)
 	if err != nil {
 		return err
@@ -150,8 +152,8 @@ func addLibraries(a *archive, path string, done map[string]bool) error {
 		if err != nil {
 			return err
 		}
-		a.dir(strings.TrimPrefix(filepath.Dir(file), "/"))
-		a.file(strings.TrimPrefix(file, "/"), b)
+		a.Dir(strings.TrimPrefix(filepath.Dir(file), "/"))
+		a.File(strings.TrimPrefix(file, "/"), b)
 		if err := addLibraries(a, file, done); err != nil {
 			return err
 		}

@@ -1,15 +1,16 @@
-package guest
+// Package cpio writes the initial file systems of kernels that tests boot.
+package cpio
 
 import (
 	"fmt"
 	"io"
 )
 
-// archive writes an initramfs in the "newc" format of cpio, which the kernel
+// Archive writes an initramfs in the "newc" format of cpio, which the kernel
 // unpacks into its root at boot. Everything belongs to root. The first error
-// sticks and is returned by close.
+// sticks and is returned by Close. New makes one.
 // Source: Linux Documentation/driver-api/early-userspace/buffer-format.rst.
-type archive struct {
+type Archive struct {
 	w     io.Writer
 	inode int
 	seen  map[string]bool // folders
@@ -24,7 +25,7 @@ const (
 	modeChar = 0o020600
 )
 
-func (a *archive) entry(name string, mode, major, minor int, data []byte) {
+func (a *Archive) entry(name string, mode, major, minor int, data []byte) {
 	if a.err != nil {
 		return
 	}
@@ -42,7 +43,7 @@ func (a *archive) entry(name string, mode, major, minor int, data []byte) {
 }
 
 // write writes b and pads it to a multiple of 4 bytes.
-func (a *archive) write(b []byte) {
+func (a *Archive) write(b []byte) {
 	if a.err == nil {
 		_, a.err = a.w.Write(b)
 	}
@@ -51,14 +52,17 @@ func (a *archive) write(b []byte) {
 	}
 }
 
-// dir adds a folder and those above it; name has no leading slash.
-func (a *archive) dir(name string) {
+// New returns an archive that is written to w.
+func New(w io.Writer) *Archive { return &Archive{w: w} }
+
+// Dir adds a folder and those above it; name has no leading slash.
+func (a *Archive) Dir(name string) {
 	if name == "" || name == "." || a.seen[name] {
 		return
 	}
 	for i := range name {
 		if name[i] == '/' {
-			a.dir(name[:i])
+			a.Dir(name[:i])
 		}
 	}
 	if a.seen == nil {
@@ -68,14 +72,19 @@ func (a *archive) dir(name string) {
 	a.entry(name, modeDir, 0, 0, nil)
 }
 
-func (a *archive) link(name, to string)       { a.entry(name, modeLink, 0, 0, []byte(to)) }
-func (a *archive) file(name string, b []byte) { a.entry(name, modeExec, 0, 0, b) }
-func (a *archive) char(name string, major, minor int) {
+// Link adds a symbolic link.
+func (a *Archive) Link(name, to string) { a.entry(name, modeLink, 0, 0, []byte(to)) }
+
+// File adds a file that may be executed.
+func (a *Archive) File(name string, b []byte) { a.entry(name, modeExec, 0, 0, b) }
+
+// Char adds a character device.
+func (a *Archive) Char(name string, major, minor int) {
 	a.entry(name, modeChar, major, minor, nil)
 }
 
-// close ends the archive.
-func (a *archive) close() error {
+// Close ends the archive.
+func (a *Archive) Close() error {
 	a.inode = -1 // the trailer has inode 0
 	a.entry("TRAILER!!!", 0, 0, 0, nil)
 	return a.err
