@@ -16,9 +16,9 @@ EPOCH       ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DIST        ?= dist
 KEYS        ?= $(OUT)/keys
 # Bytes that the program may have as gzip -9, on MIPS and elsewhere: what it has
-# and 1 %. The aim is 2000000 for a package.
-BUDGET      ?= 1999000
-BUDGET_REST ?= 2115000
+# and 1 %. The aim is 2000000 for a package, which zopfli makes 5 % smaller.
+BUDGET      ?= 2019000
+BUDGET_REST ?= 2133000
 # Packages are compressed with zopfli; ZOPFLI= is quick, and 5 % larger.
 ZOPFLI      ?= 1
 # Programs for routers lose what only tracebacks use (ADR 027); SLIM= keeps it.
