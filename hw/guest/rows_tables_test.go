@@ -44,10 +44,11 @@ func tables(w *world, algo string) {
 }
 
 // newer makes the output of batctl 2026.2, which is what the agent prints, out
-// of that of older ones, and takes away what the agent adds: who an originator
-// is.
+// of that of older ones, and takes away what the agent adds behind a row: who
+// an originator is, how large packets a link carries.
 func newer(text string) string {
 	text = identityColumn.ReplaceAllString(text, "$1")
+	text = linkColumn.ReplaceAllString(text, "")
 	if strings.Contains(text, "BATMAN_V)") {
 		text = strings.Replace(text, "IF             Neighbor              last-seen\n", "         Neighbor   last-seen      speed           IF\n", 1)
 		text = oldThroughput.ReplaceAllString(text, ") ")
@@ -57,6 +58,7 @@ func newer(text string) string {
 
 var (
 	identityColumn = regexp.MustCompile(`(?m)^( .*\[ *\w+\]) \S+$`)
+	linkColumn     = regexp.MustCompile(`(?m)  mtu [0-9]+$`)
 	oldThroughput  = regexp.MustCompile(`\)  \b`)
 	oldMulticast   = regexp.MustCompile(`(\[[U.][4.][6.](?:R4|\. )(?:R6|\. ))[P.]?\]`)
 )
@@ -145,13 +147,14 @@ func keysOf(n node, command string) (map[string]string, error) {
 }
 
 // sameJSON fails the row if the rows of a table of two nodes have different
-// keys, but for what the agent says of identities, or other kinds of values.
+// keys, but for what the agent says of identities and links, or other kinds of
+// values.
 func (w *world) sameJSON(k, a node, command string) {
 	w.Helper()
 	// A flag is there if it is set: of two gateways one may have every claim.
 	const flag = ".bla_own"
 	extra := w.atLeast(k, a, command, flag)
-	extra = slices.DeleteFunc(extra, func(key string) bool { return key == flag || strings.HasPrefix(key, ".identity") })
+	extra = slices.DeleteFunc(extra, func(key string) bool { return key == flag || strings.HasPrefix(key, ".identity") || key == ".mtu" })
 	if len(extra) > 0 {
 		w.Errorf("%s: keys that batctl does not have: %v", command, extra)
 	}
