@@ -37,6 +37,12 @@ SPARE       := -d=variablemakethreshold=0
 ALIGN_amd64 := -funcalign=16
 # what package hw/air needs: the tools to build a kernel, and those that run in it
 AIR_NEEDS   := linux-source gcc make bc bison flex xz unshare iw ip ping batctl
+# boards that check-board emulates, by their programs, and what each needs
+BOARDS      ?= mips-softfloat
+BOARD_NEEDS_mips-softfloat   := qemu-system-mips mips-linux-gnu-gcc
+BOARD_NEEDS_mipsle-softfloat := qemu-system-mipsel mips-linux-gnu-gcc
+BOARD_NEEDS_arm-7            := qemu-system-arm arm-linux-gnueabihf-gcc
+BOARD_NEEDS_arm64            := qemu-system-aarch64 aarch64-linux-gnu-gcc
 # packages with tests that make network namespaces
 NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent hw | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 # $(call system,FORMAT,PACKAGES,ARGUMENTS) is go test for tests with real processes.
@@ -49,9 +55,9 @@ system       = @if test -x $(OUT)/gotestsum || GOBIN=$(CURDIR)/$(OUT) $(GO) inst
 # how tests in guest kernels are run: static, since a guest has no libraries
 GUEST        = -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
   -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest'
-check-guest check-air: export CGO_ENABLED := 0
+check-guest check-air check-board: export CGO_ENABLED := 0
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air interop fuzz bench bench-mesh bench-join bench-scale check-rss size cross reproducible check-cross packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air check-board interop fuzz bench bench-mesh bench-join bench-scale check-rss size cross reproducible check-cross check-cross-big packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -66,6 +72,7 @@ fmt: ## fail on files that gofmt would change
 vet: ## go vet, here and for 32-bit big-endian
 	$(GO) vet -tags netns,guest ./...
 	GOOS=linux GOARCH=mips CGO_ENABLED=0 $(GO) vet ./agent/...
+	GOOS=linux GOARCH=mips CGO_ENABLED=0 $(GO) vet -tags board ./hw/board/onboard
 lint: ## golangci-lint if it is installed, else staticcheck
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; \
 	elif test -x $(OUT)/staticcheck || GOBIN=$(CURDIR)/$(OUT) $(GO) install $(STATICCHECK); then $(OUT)/staticcheck -tags netns,guest ./...; \
@@ -83,14 +90,19 @@ test: needs check unit check-packages netns ## everything that must pass before 
 	$(MAKE) --no-print-directory demo CHAIN=8 ARGS=--check
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(call system,standard-quiet,$(NETNS),-tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)')
-check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines, then check-air; kernels go to ~/.cache/meshagent
+check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines, then check-air, check-board and big-endian unit tests; kernels go to ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip bridge tc ping iperf3 nft dash xz zstd batctl busybox qemu-system-x86_64
 	$(call system,standard-verbose,./hw/guest,$(GUEST) $(ARGS))
-	$(if $(ARGS),,$(MAKE) --no-print-directory check-air)
+	$(if $(ARGS),,$(MAKE) --no-print-directory check-air check-board check-cross-big)
 check-air: build ## agents on simulated radios, in a kernel with virtual time that is built once (ten minutes of processor time) into ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip ping $(AIR_NEEDS)
 	$(call system,standard-verbose,./hw/air,$(GUEST) $(ARGS))
 	$(if $(ARGS),,$(MAKE) --no-print-directory demo WIFI=1 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo WIFI=1 ARGS=--check; })
+check-board: export BOARDS := $(BOARDS)
+check-board: export PROGRAMS = $(CURDIR)/$(OUT)/cross
+check-board: $(BOARDS:%=$(OUT)/cross/meshagent-linux-%) ## agents on emulated router boards, big-endian MIPS or those of BOARDS; kernels are built once (ten minutes of processor time each) into ~/.cache/meshagent
+	@$(SUDO) hw/needs.sh linux-source gcc make bc bison flex xz $(foreach b,$(BOARDS),$(BOARD_NEEDS_$b))
+	$(call system,standard-verbose,./hw/board,-tags guest -count=1 -timeout 100m $(ARGS))
 # Without a bound on minimising, a slow target spends all of FUZZTIME on its first find.
 fuzz: ## each fuzz target for FUZZTIME
 	@set -e; for p in $$($(GO) list ./agent/...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
@@ -125,6 +137,9 @@ reproducible: cross packages ## build all again from a copy elsewhere, and compa
 check-cross: cross ## the programs, and unit tests, on emulated CPUs of routers; ARGS=-short: programs only
 	@$(SUDO) hw/needs.sh qemu-mips
 	@hw/cross/check.sh $(ARGS) $(OUT)/cross $(OUT)/slim
+check-cross-big: $(OUT)/slim ## unit tests on an emulated big-endian CPU, but for the longest
+	@$(SUDO) hw/needs.sh qemu-mips
+	@hw/cross/check.sh -big $(OUT)/cross $(OUT)/slim
 packages: cross luci-tree ## .ipk and .apk with signed indexes into dist/; ZOPFLI=: in seconds, 5 % larger
 	@rm -rf $(DIST)/opkg $(DIST)/apk
 	@$(if $(ZOPFLI),$(SUDO) hw/needs.sh zopfli)
@@ -159,6 +174,7 @@ check-long: ## a night's work: fuzzing, repeated and 32-bit unit tests
 	LOOP_RUNS=1000 $(GO) test -count=1 -run NoLoops -v ./agent/mesh
 	GOARCH=386 CGO_ENABLED=0 $(GO) test ./agent/...
 	$(MAKE) check-cross reproducible
+	$(MAKE) check-board BOARDS="mips-softfloat mipsle-softfloat arm-7 arm64"
 clean: ## remove what was built
 	rm -rf $(OUT) $(DIST)
 FORCE:

@@ -33,8 +33,8 @@ const sources = "/usr/src/linux-source-*.tar.xz"
 // Build returns the path of a kernel image without debugging information.
 // config holds lines of the form CONFIG_X=y, or =n for what would be on by
 // default; what has no default and is not named is off. A line that the kernel's own rules do not allow is an error.
-// arch is a folder of the kernel's arch/: for um the image is a program, else
-// an ELF kernel. cross is the prefix of the compiler, as "mips-linux-gnu-", and
+// arch is a folder of the kernel's arch/: for um the image is a program, for arm
+// and arm64 what their boot loaders want, else an ELF kernel. cross is the prefix of the compiler, as "mips-linux-gnu-", and
 // may be empty. Two callers do not build the same kernel twice: the second
 // waits.
 func Build(config, arch, cross string) (path string, err error) {
@@ -68,7 +68,8 @@ func Build(config, arch, cross string) (path string, err error) {
 		return "", fmt.Errorf("kernelbuild: %s: %w", arch, err)
 	}
 	fmt.Fprintf(os.Stderr, "kernelbuild: built in %v, %v of CPU time\n", time.Since(begin).Round(time.Second), b.cpu.Round(time.Second))
-	return path, os.Rename(filepath.Join(tmp, "out", b.image()), path)
+	_, file := b.image()
+	return path, os.Rename(filepath.Join(tmp, "out", file), path)
 }
 
 // source returns the newest source tarball and the version of its package.
@@ -96,12 +97,17 @@ type builder struct {
 	cpu         time.Duration // of all programs that ran
 }
 
-// image is the name of the make target, and of the file that it makes.
-func (b *builder) image() string {
-	if b.arch == "um" {
-		return "linux"
+// image is the name of the make target, and file that of what it makes.
+func (b *builder) image() (target, file string) {
+	switch b.arch {
+	case "um":
+		return "linux", "linux"
+	case "arm":
+		return "zImage", "arch/arm/boot/zImage"
+	case "arm64":
+		return "Image", "arch/arm64/boot/Image"
 	}
-	return "vmlinux"
+	return "vmlinux", "vmlinux"
 }
 
 func (b *builder) build(tarball, config string) error {
@@ -134,10 +140,11 @@ func (b *builder) build(tarball, config string) error {
 	if m := missing(config, string(made)); len(m) > 0 {
 		return fmt.Errorf("the kernel does not accept %s", strings.Join(m, " "))
 	}
-	if err := b.run("make", append(tree, fmt.Sprintf("-j%d", runtime.NumCPU()), b.image())...); err != nil {
+	target, file := b.image()
+	if err := b.run("make", append(tree, fmt.Sprintf("-j%d", runtime.NumCPU()), target)...); err != nil || target != file {
 		return err
 	}
-	return b.run(b.cross+"strip", filepath.Join(out, b.image()))
+	return b.run(b.cross+"strip", filepath.Join(out, file))
 }
 
 // run runs a program; what it prints goes to the log.
