@@ -48,7 +48,7 @@ var rooms = map[string]room{
 	"community":  {pure: true, own: []string{"mono", "cjdns"}}, // memberships; knows neither node nor mesh
 	// edges: thin, Linux
 	"netio":  {float: true, own: []string{"mono", "pkt"}, other: []string{"github.com/songgao/water", "github.com/mdlayher/packet", "golang.org/x/sys"}},
-	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "github.com/jsimonetti/rtnetlink/v2", "golang.org/x/sys"}},
+	"kernel": {float: true, own: []string{"mono"}, other: []string{"github.com/mdlayher/genetlink", "github.com/mdlayher/netlink", "golang.org/x/sys"}},
 	"config": {float: true, own: []string{"cjdns", "batman", "mesh"}, other: []string{"github.com/tailscale/hujson"}},
 	"ubus":   {float: true, own: []string{"ubus/wire"}}, // no dependency: the protocol is all there is to it, and pure Go has to speak it
 	"admin":  {float: true, own: []string{"mono", "cjdns", "batman", "community", "config", "node", "mesh", "ubus", "ubus/wire"}},

@@ -46,7 +46,7 @@ const fakeFamily = 0x1c
 // install makes all netlink sockets those of the fake.
 func (k *fakeAir) install() {
 	old := kernel.Dial
-	kernel.Dial = func(family int, _ *netlink.Config) (*netlink.Conn, error) {
+	kernel.Dial = func(family int) (kernel.Conn, error) {
 		if family == unix.NETLINK_ROUTE {
 			return nltest.Dial(k.route), nil
 		}

@@ -145,7 +145,7 @@ func noFirewall(err error) error {
 
 // FirewallThere reports whether the table for the device tun is in the kernel.
 func FirewallThere(tun string) bool {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	c, err := dial(unix.NETLINK_NETFILTER, 0)
 	if err != nil {
 		return false
 	}

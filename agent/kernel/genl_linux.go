@@ -15,20 +15,17 @@ import (
 // A message is a netlink message whose data begins with struct genlmsghdr:
 // command, version and two reserved bytes. Source: uapi/linux/genetlink.h.
 type genlConn struct {
-	*netlink.Conn
+	Conn
 	family uint16
 	groups map[string]uint32 // numbers of the multicast groups
 }
 
 const genlHeader = 4
 
-// Dial opens netlink sockets; a variable for tests, here and elsewhere.
-var Dial = netlink.Dial
-
 // dialGenl opens a connection to the family with that name. The error is
 // unix.ENOENT if the kernel does not have it.
 func dialGenl(name string) (*genlConn, error) {
-	nc, err := Dial(unix.NETLINK_GENERIC, nil)
+	nc, err := Dial(unix.NETLINK_GENERIC)
 	if err != nil {
 		return nil, err
 	}

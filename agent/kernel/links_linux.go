@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/jsimonetti/rtnetlink/v2"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -38,12 +36,9 @@ func InterfaceByName(name string) (Interface, error) {
 // Watch asks again when something changes in between.
 func list(c routeConn) (Links, error) {
 	var l Links
-	err := c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, &rtnetlink.LinkMessage{}, func(data []byte) error {
-		var m rtnetlink.LinkMessage
-		err := m.UnmarshalBinary(data)
-		if err == nil && m.Attributes != nil {
-			i := fromLink(m)
-			i.MaxMTU = maxMTU(data)
+	err := c.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, linkMessage(0, 0, 0), func(data []byte) error {
+		i, err := parseLink(data)
+		if err == nil {
 			l = append(l, i)
 		}
 		return err
@@ -52,15 +47,13 @@ func list(c routeConn) (Links, error) {
 		return nil, explain("list network devices", err)
 	}
 	sort.Slice(l, func(i, j int) bool { return l[i].Index < l[j].Index })
-	err = c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, &rtnetlink.AddressMessage{}, func(data []byte) error {
-		var m rtnetlink.AddressMessage
-		err := m.UnmarshalBinary(data)
+	err = c.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, addressMessage(unix.AF_UNSPEC, 0, 0, 0, 0), func(data []byte) error {
+		index, a, err := parseAddress(data)
 		if err != nil {
 			return err
 		}
-		a, ok := fromAddress(m)
-		k := slices.IndexFunc(l, func(i Interface) bool { return i.Index == int(m.Index) })
-		if ok && k >= 0 {
+		k := slices.IndexFunc(l, func(i Interface) bool { return i.Index == index })
+		if a.Prefix.IsValid() && k >= 0 {
 			l[k].Addrs = append(l[k].Addrs, a)
 		}
 		return nil
@@ -71,66 +64,77 @@ func list(c routeConn) (Links, error) {
 	return l, nil
 }
 
-func fromLink(m rtnetlink.LinkMessage) Interface {
-	a := m.Attributes
-	i := Interface{
-		Name: a.Name, Index: int(m.Index), MTU: int(a.MTU),
-		Ethernet: m.Type == unix.ARPHRD_ETHER && len(a.Address) == 6,
-		Up:       m.Flags&unix.IFF_UP != 0, Running: m.Flags&unix.IFF_RUNNING != 0,
-		Loopback: m.Flags&unix.IFF_LOOPBACK != 0,
+// parseLink reads struct ifinfomsg and the attributes behind it.
+func parseLink(b []byte) (i Interface, err error) {
+	fixed, rest, err := head(b, unix.SizeofIfInfomsg)
+	if err != nil {
+		return i, err
 	}
-	if i.Ethernet {
-		i.MAC = [6]byte(a.Address)
+	flags := fixed[8:].u32()
+	i = Interface{
+		Index: int(fixed[4:].u32()),
+		Up:    flags&unix.IFF_UP != 0, Running: flags&unix.IFF_RUNNING != 0, Loopback: flags&unix.IFF_LOOPBACK != 0,
 	}
-	if a.Info != nil {
-		i.Kind = a.Info.Kind
-	}
-	if a.Master != nil {
-		i.Master = int(*a.Master)
-	}
-	// The library calls IFLA_LINK "Type". For a veth it is the other end,
-	// whose index may belong to another namespace.
+	parent := 0
+	err = attrs(rest, func(typ uint16, v attr) error {
+		switch typ {
+		case unix.IFLA_IFNAME:
+			i.Name = v.text()
+		case unix.IFLA_MTU:
+			i.MTU = int(v.u32())
+		case unix.IFLA_MAX_MTU:
+			i.MaxMTU = int(min(v.u32(), 1<<30))
+		case unix.IFLA_ADDRESS:
+			i.Ethernet = fixed[2:].u16() == unix.ARPHRD_ETHER && len(v) == 6
+			if i.Ethernet {
+				i.MAC = v.mac()
+			}
+		case unix.IFLA_MASTER:
+			i.Master = int(v.u32())
+		case unix.IFLA_LINK:
+			parent = int(v.u32())
+		case unix.IFLA_LINKINFO:
+			return attrs(v, func(typ uint16, v attr) error {
+				if typ == unix.IFLA_INFO_KIND {
+					i.Kind = v.text()
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	// For a veth this is the other end, whose index may belong to another
+	// namespace.
 	switch i.Kind {
 	case "vlan", "macvlan", "macvtap", "ipvlan", "hsr", "dsa":
-		i.Parent = int(a.Type)
+		i.Parent = parent
 	}
-	return i
+	return i, err
 }
 
-// maxMTU reads IFLA_MAX_MTU, which the library leaves out; 0 if it is not there.
-func maxMTU(link []byte) (mtu int) {
-	const header = unix.SizeofIfInfomsg
-	if len(link) < header {
-		return 0
-	}
-	ad, err := netlink.NewAttributeDecoder(link[header:])
+// parseAddress reads struct ifaddrmsg and the attributes behind it: an address
+// and the device that has it. The prefix is not valid if the address is of
+// neither IPv4 nor IPv6.
+func parseAddress(b []byte) (index int, a Address, err error) {
+	fixed, rest, err := head(b, unix.SizeofIfAddrmsg)
 	if err != nil {
-		return 0
+		return 0, a, err
 	}
-	for ad.Next() {
-		if ad.Type() == unix.IFLA_MAX_MTU && len(ad.Bytes()) == 4 {
-			mtu = int(min(ad.Uint32(), 1<<30))
+	var ip, local netip.Addr
+	err = attrs(rest, func(typ uint16, v attr) error {
+		switch typ {
+		case unix.IFA_ADDRESS:
+			ip, _ = netip.AddrFromSlice(v)
+		case unix.IFA_LOCAL:
+			local, _ = netip.AddrFromSlice(v)
+		case unix.IFA_BROADCAST:
+			a.Broadcast, _ = netip.AddrFromSlice(v)
 		}
+		return nil
+	})
+	if local.IsValid() { // on a point to point link IFA_ADDRESS is the other end
+		ip = local
 	}
-	return mtu
-}
-
-func fromAddress(m rtnetlink.AddressMessage) (a Address, ok bool) {
-	if m.Attributes == nil {
-		return a, false
-	}
-	// On a point to point link IFA_ADDRESS is the other end.
-	ip := m.Attributes.Address
-	if m.Attributes.Local != nil {
-		ip = m.Attributes.Local
-	}
-	addr, ok := netip.AddrFromSlice(ip)
-	if !ok {
-		return a, false
-	}
-	a.Prefix = netip.PrefixFrom(addr, int(m.PrefixLength))
-	if b, ok := netip.AddrFromSlice(m.Attributes.Broadcast); ok {
-		a.Broadcast = b
-	}
-	return a, a.Prefix.IsValid()
+	a.Prefix = netip.PrefixFrom(ip, int(fixed[1]))
+	return int(fixed[4:].u32()), a, err
 }

@@ -24,12 +24,12 @@ const reg = unix.NFT_REG_1
 // nftCommit applies the messages in one transaction: all of them or none. The
 // first error that the kernel reports is returned; more may not come.
 func nftCommit(list []netlink.Message) error {
-	c, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	c, err := dial(unix.NETLINK_NETFILTER, 0)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if _, err := c.SendMessages(nftBatch(list)); err != nil {
+	if err := c.send(nftBatch(list)...); err != nil {
 		return err
 	}
 	for range list {

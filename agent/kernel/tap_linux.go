@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/jsimonetti/rtnetlink/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,23 +24,18 @@ func SetupTAP(name string, mac [6]byte, mtu int) error {
 		return explain("route netlink", err)
 	}
 	defer c.Close()
-	set := func(a rtnetlink.LinkAttributes, flags uint32) error {
-		return c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
-			Family: unix.AF_UNSPEC, Index: uint32(ifi.Index), Flags: flags, Change: flags, Attributes: &a,
-		})
-	}
 	if mac != [6]byte{} && mac != ifi.MAC {
-		if err := set(rtnetlink.LinkAttributes{Address: net.HardwareAddr(mac[:])}, 0); err != nil {
+		if err := c.change(unix.RTM_NEWLINK, 0, putAttr(linkMessage(ifi.Index, 0, 0), unix.IFLA_ADDRESS, mac[:])); err != nil {
 			return explain(what+": set the address "+net.HardwareAddr(mac[:]).String(), err)
 		}
 	}
 	if mtu != 0 && mtu != ifi.MTU {
-		if err := set(rtnetlink.LinkAttributes{MTU: uint32(mtu)}, 0); err != nil {
+		if err := c.setMTU(ifi.Index, mtu, 0); err != nil {
 			return explain(fmt.Sprintf("%s: set the MTU %d", what, mtu), err)
 		}
 	}
 	if !ifi.Up {
-		if err := set(rtnetlink.LinkAttributes{}, unix.IFF_UP); err != nil {
+		if err := c.setUp(ifi.Index, true); err != nil {
 			return explain(what+": bring up", err)
 		}
 	}
@@ -59,9 +53,7 @@ func SetMTU(name string, mtu int) error {
 		return explain("route netlink", err)
 	}
 	defer c.Close()
-	if err := c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
-		Family: unix.AF_UNSPEC, Index: uint32(ifi.Index), Attributes: &rtnetlink.LinkAttributes{MTU: uint32(mtu)},
-	}); err != nil {
+	if err := c.setMTU(ifi.Index, mtu, 0); err != nil {
 		return explain(fmt.Sprintf("%s: set the MTU %d", name, mtu), err)
 	}
 	return nil

@@ -3,10 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
-	"github.com/jsimonetti/rtnetlink/v2"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -59,11 +57,7 @@ func SetupTUN(name string, addr netip.Prefix, mtu int) (*TUNSetup, error) {
 	}
 	defer c.Close()
 	s := &TUNSetup{name: name, index: uint32(ifi.Index), addr: addr}
-	err = c.change(unix.RTM_NEWLINK, 0, &rtnetlink.LinkMessage{
-		Family: unix.AF_UNSPEC, Index: s.index, Flags: unix.IFF_UP, Change: unix.IFF_UP,
-		Attributes: &rtnetlink.LinkAttributes{MTU: uint32(mtu)},
-	})
-	if err != nil {
+	if err := c.setMTU(ifi.Index, mtu, unix.IFF_UP); err != nil {
 		return nil, explain(what+": set mtu and bring up", err)
 	}
 	for _, a := range ifi.Addrs {
@@ -82,25 +76,25 @@ func SetupTUN(name string, addr netip.Prefix, mtu int) (*TUNSetup, error) {
 	return s, nil
 }
 
-func (s *TUNSetup) address(p netip.Prefix) *rtnetlink.AddressMessage {
-	ip := net.IP(p.Addr().AsSlice())
-	return &rtnetlink.AddressMessage{
-		Family: unix.AF_INET6, PrefixLength: uint8(p.Bits()), Scope: unix.RT_SCOPE_UNIVERSE,
-		Index: s.index, Flags: unix.IFA_F_NODAD,
-		Attributes: &rtnetlink.AddressAttributes{Address: ip, Local: ip, Flags: unix.IFA_F_NODAD},
-	}
+func (s *TUNSetup) address(p netip.Prefix) []byte {
+	ip := p.Addr().AsSlice()
+	b := addressMessage(unix.AF_INET6, uint8(p.Bits()), unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE, s.index)
+	b = putAttr(b, unix.IFA_ADDRESS, ip)
+	b = putAttr(b, unix.IFA_LOCAL, ip)
+	return putU32(b, unix.IFA_FLAGS, unix.IFA_F_NODAD)
 }
 
 // route is the one that the kernel itself makes for an address with /8, so
-// adding it to such an address changes nothing.
-func (s *TUNSetup) route() *rtnetlink.RouteMessage {
-	return &rtnetlink.RouteMessage{
-		Family: unix.AF_INET6, DstLength: uint8(overlay.Bits()), Table: unix.RT_TABLE_MAIN,
-		Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_UNIVERSE, Type: unix.RTN_UNICAST,
-		Attributes: rtnetlink.RouteAttributes{
-			Dst: overlay.Addr().AsSlice(), OutIface: s.index, Priority: 256,
-		},
+// adding it to such an address changes nothing. It begins with struct rtmsg.
+func (s *TUNSetup) route() []byte {
+	b := []byte{
+		unix.AF_INET6, uint8(overlay.Bits()), 0, 0,
+		unix.RT_TABLE_MAIN, unix.RTPROT_KERNEL, unix.RT_SCOPE_UNIVERSE, unix.RTN_UNICAST,
+		0, 0, 0, 0, // no flags
 	}
+	b = putAttr(b, unix.RTA_DST, overlay.Addr().AsSlice())
+	b = putU32(b, unix.RTA_OIF, s.index)
+	return putU32(b, unix.RTA_PRIORITY, 256)
 }
 
 // Close removes the address and the route again. It is needed for a device

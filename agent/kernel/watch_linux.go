@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,9 +25,7 @@ const settle = 100 * time.Millisecond
 // come together are reported together, and those that cancel out are not
 // reported. A receiver that is busy delays the next report and misses nothing.
 func Watch(ctx context.Context) (<-chan Change, error) {
-	events, err := netlink.Dial(unix.NETLINK_ROUTE, &netlink.Config{
-		Groups: unix.RTMGRP_LINK | unix.RTMGRP_IPV4_IFADDR | unix.RTMGRP_IPV6_IFADDR,
-	})
+	events, err := dial(unix.NETLINK_ROUTE, unix.RTMGRP_LINK|unix.RTMGRP_IPV4_IFADDR|unix.RTMGRP_IPV6_IFADDR)
 	if err != nil {
 		return nil, explain("watch network devices", err)
 	}
@@ -52,7 +49,7 @@ func Watch(ctx context.Context) (<-chan Change, error) {
 // watcher has two goroutines: listen turns notifications into a mark, run
 // turns marks into reports. listen writes dirty and lost, run reads them.
 type watcher struct {
-	events *netlink.Conn
+	events *socket
 	query  routeConn
 	last   Links
 	out    chan Change

@@ -112,7 +112,7 @@ func (k *fakeKernel) serve(reqs []netlink.Message) ([]netlink.Message, error) {
 // open connects a Wifi to the fake kernel.
 func (k *fakeKernel) open() (*Wifi, error) {
 	old := Dial
-	Dial = func(int, *netlink.Config) (*netlink.Conn, error) { return nltest.Dial(k.serve), nil }
+	Dial = func(int) (Conn, error) { return nltest.Dial(k.serve), nil }
 	k.t.Cleanup(func() { Dial = old })
 	return OpenWifi()
 }
