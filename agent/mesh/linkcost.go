@@ -5,6 +5,7 @@ import (
 	"container/heap"
 	"math/bits"
 	"slices"
+	"sort"
 	"time"
 
 	"github.com/meshagent/meshagent/agent/batman"
@@ -87,8 +88,8 @@ func (m *Mesh) ownLinks(now mono.Time) (list []identity.LinkCost) {
 			}
 		}
 	}
-	slices.SortFunc(list, func(a, b identity.LinkCost) int {
-		return cmp.Or(cmp.Compare(a.Cost, b.Cost), a.MAC.Compare(b.MAC))
+	sort.Slice(list, func(i, j int) bool {
+		return cmp.Or(cmp.Compare(list[i].Cost, list[j].Cost), list[i].MAC.Compare(list[j].MAC)) < 0
 	})
 	return list
 }
@@ -117,9 +118,9 @@ func tellCosts(old identity.Costs, links []identity.LinkCost) (c identity.Costs)
 		}
 		return uint32(l.Cost) * 4
 	}
-	slices.SortStableFunc(links, func(a, b identity.LinkCost) int { return cmp.Compare(weight(a), weight(b)) })
+	sort.SliceStable(links, func(i, j int) bool { return weight(links[i]) < weight(links[j]) })
 	c.K = copy(c.List[:], links)
-	slices.SortFunc(c.List[:c.K], func(a, b identity.LinkCost) int { return a.MAC.Compare(b.MAC) })
+	sort.Slice(c.List[:c.K], func(i, j int) bool { return c.List[i].MAC.Compare(c.List[j].MAC) < 0 })
 	return c
 }
 
