@@ -19,6 +19,7 @@ type builder struct {
 	d          *description
 	deflate    func([]byte) ([]byte, error)
 	compressed map[string][]byte // architectures share what is in their packages
+	large      []string          // packages beyond the limit, with their sizes
 }
 
 // squeeze is deflate with a memory.
@@ -73,9 +74,12 @@ func (b *builder) fill(p *pack.Package, e *entry, arch, target string) (*pack.Pa
 	return &full, nil
 }
 
-// put writes a package and says how large it is.
+// put writes a package, says how large it is, and remembers what is too large.
 func (b *builder) put(dir, name string, content []byte) error {
 	fmt.Printf("%9d  %s\n", len(content), filepath.Join(dir, name))
+	if b.max > 0 && len(content) > b.max {
+		b.large = append(b.large, fmt.Sprintf("%s has %d", filepath.Join(dir, name), len(content)))
+	}
 	return writeFile(filepath.Join(b.out, dir, name), content)
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/meshagent/meshagent/openwrt-feed/tools/pack"
 )
@@ -21,7 +22,8 @@ type options struct {
 	version     string
 	epoch       int64
 	debian      bool
-	zopfli      bool
+	libdeflate  bool
+	max         int
 	only        string
 }
 
@@ -36,7 +38,8 @@ func Run(args []string) error {
 	fs.StringVar(&o.version, "version", "", "`X.Y.Z-rN`")
 	fs.Int64Var(&o.epoch, "epoch", 0, "time of all files, `seconds` since 1970")
 	fs.BoolVar(&o.debian, "debian", false, "packages for Debian instead of OpenWrt")
-	fs.BoolVar(&o.zopfli, "zopfli", false, "compress with the program zopfli")
+	fs.BoolVar(&o.libdeflate, "libdeflate", false, "compress with the program libdeflate-gzip")
+	fs.IntVar(&o.max, "max", 0, "most `bytes` that a package may have; 0: any size")
 	fs.StringVar(&o.only, "arch", "", "this architecture only")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -52,13 +55,18 @@ func Run(args []string) error {
 		return err
 	}
 	b := &builder{options: o, base: filepath.Dir(o.description), d: d, deflate: pack.Deflate, compressed: map[string][]byte{}}
-	if o.zopfli {
-		b.deflate = pack.Zopfli
+	if o.libdeflate {
+		b.deflate = pack.Libdeflate
 	}
 	if o.debian {
-		return b.debianPackages()
+		err = b.debianPackages()
+	} else {
+		err = b.openwrtPackages()
 	}
-	return b.openwrtPackages()
+	if err == nil && len(b.large) > 0 {
+		err = fmt.Errorf("beyond the %d bytes that a package may have: %s", o.max, strings.Join(b.large, ", "))
+	}
+	return err
 }
 
 // writeFile replaces a file, and makes its directory.

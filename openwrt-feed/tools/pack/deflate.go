@@ -23,10 +23,10 @@ func Deflate(b []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Zopfli compresses with the program of that name: 6 % smaller
-// than Deflate, in a hundred times the time.
-func Zopfli(b []byte) ([]byte, error) {
-	f, err := os.CreateTemp("", "zopfli-*")
+// Libdeflate compresses with the program libdeflate-gzip: 6 % smaller than
+// Deflate, in a second for a program.
+func Libdeflate(b []byte) ([]byte, error) {
+	f, err := os.CreateTemp("", "package-*")
 	if err != nil {
 		return nil, err
 	}
@@ -35,11 +35,17 @@ func Zopfli(b []byte) ([]byte, error) {
 	if _, err := f.Write(b); err != nil {
 		return nil, err
 	}
-	out, err := exec.Command("zopfli", "--deflate", "--i5", "-c", f.Name()).Output()
+	out, err := exec.Command("libdeflate-gzip", "-12", "-c", f.Name()).Output()
 	if err != nil {
-		return nil, fmt.Errorf("zopfli: %w", err)
+		return nil, fmt.Errorf("libdeflate-gzip: %w", err)
 	}
-	return out, nil
+	// RFC 1952: ten bytes, of which the fourth says that no more follow, and
+	// at the end checksum and length.
+	const head, tail = 10, 8
+	if len(out) < head+tail || out[3] != 0 {
+		return nil, fmt.Errorf("libdeflate-gzip: %d bytes without a plain header", len(out))
+	}
+	return out[head : len(out)-tail], nil
 }
 
 // Gzip puts a deflate stream of b into gzip's form, without name and time.
