@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"os"
 	"syscall"
 
@@ -140,6 +141,9 @@ func (s *socket) datagram() ([]byte, error) {
 		}
 		if err == nil {
 			b = b[:n]
+		}
+		if err == nil && n == 0 { // none of the kernel's: a request would wait for ever
+			err = io.ErrUnexpectedEOF
 		}
 		return err != unix.EAGAIN //nolint:errorlint // a bare number
 	}); e != nil {

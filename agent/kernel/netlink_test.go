@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -113,6 +114,14 @@ func TestExecute(t *testing.T) {
 		answer(16, netlink.Multi, 3, []byte{1}), answer(16, netlink.Multi, 3, []byte{2}), answer(netlink.Done, netlink.Multi, 3, number(0)))
 	if l, err := ask(); err != nil || len(l) != 2 || l[1].Data[0] != 2 {
 		t.Errorf("a list: %v, %v", l, err)
+	}
+}
+
+func TestExecuteWithoutKernel(t *testing.T) {
+	s, peer := pair(t)
+	unix.Shutdown(peer, unix.SHUT_WR)
+	if _, err := s.Execute(netlink.Message{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("an answer of no bytes: %v", err)
 	}
 }
 
