@@ -321,6 +321,69 @@ func replies(t *testing.T, f *os.File) (out [][]byte) {
 	}
 }
 
+// TestNetNSLostNews: a socket that nobody reads overflows, says so once, and
+// goes on.
+func TestNetNSLostNews(t *testing.T) {
+	inNetNS(t)
+	s, err := dial(unix.NETLINK_ROUTE, unix.RTMGRP_LINK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 { // each is longer than the least buffer
+		addLink(t, fmt.Sprintf("ed-l%d", n), "bridge")
+	}
+	lost := false
+	for n := 0; !lost; n++ {
+		if _, err := s.Receive(); errors.Is(err, unix.ENOBUFS) {
+			lost = true
+		} else if err != nil || n > 20 {
+			t.Fatalf("after %d messages: %v", n, err)
+		}
+	}
+	done := make(chan error)
+	go func() {
+		for {
+			l, err := s.Receive()
+			for _, m := range l {
+				if i, e := parseLink(m.Data); e == nil && i.Name == "ed-last" {
+					done <- nil
+					return
+				}
+			}
+			if err != nil && !errors.Is(err, unix.ENOBUFS) {
+				done <- err
+				return
+			}
+		}
+	}()
+	// What comes before the buffer is empty is lost too, so it is said again.
+	for n := 0; ; n++ {
+		addLink(t, "ed-last", "bridge")
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+		if n == 50 {
+			t.Fatal("no news after some were lost")
+		}
+		i, _ := InterfaceByName("ed-last")
+		withRTNL(t, func(c *rtnetlink.Conn) error { return c.Link.Delete(uint32(i.Index)) })
+	}
+}
+
 func TestNetNSFirewall(t *testing.T) {
 	inNetNS(t)
 	f := tun(t, "ed-tun")
