@@ -203,7 +203,8 @@ func TestConfined(t *testing.T) {
 		params := r.text("/tmp/procd/meshagent.now")
 		for _, want := range []string{
 			"respawn 3600 5 0\n", "user meshagent\n", "group meshagent\n", "capabilities /etc/capabilities/meshagent.json\n", "no_new_privs 1\n",
-			"jail meshagent ubus procfs sysfs ronly\n", "mount_rw /dev/net/tun /etc/meshagent /var/run/meshagent\n",
+			"jail meshagent procfs sysfs ronly\n", "mount /etc/config /var/run/ubus ",
+			"mount_rw /dev/net/tun /etc/meshagent /var/run/meshagent\n",
 		} {
 			if !strings.Contains(params, want) {
 				t.Errorf("no %q in\n%s", want, params)
