@@ -53,7 +53,7 @@ var Machines = []Machine{
 		Target: "arm-7", goEnv: []string{"GOARCH=arm", "GOARM=7"},
 		emulator: "qemu-system-arm", args: []string{"-M", "virt", "-cpu", "cortex-a7"}, console: "ttyAMA0", card: "virtio-net-device",
 		arch: "arm", cross: "arm-linux-gnueabihf-",
-		config: virtConfig + "CONFIG_MMU=y\nCONFIG_ARCH_MULTI_V7=y\nCONFIG_ARCH_VIRT=y\nCONFIG_AEABI=y\nCONFIG_VFP=y\nCONFIG_NEON=y\nCONFIG_KUSER_HELPERS=y\n",
+		config: virtConfig + "CONFIG_MMU=y\nCONFIG_AUTO_ZRELADDR=y\nCONFIG_ARCH_MULTI_V7=y\nCONFIG_ARCH_VIRT=y\nCONFIG_AEABI=y\nCONFIG_VFP=y\nCONFIG_NEON=y\nCONFIG_KUSER_HELPERS=y\n",
 	},
 	{
 		Target: "arm64", goEnv: []string{"GOARCH=arm64"},
