@@ -21,7 +21,8 @@
 // What this rig is honest about: who hears whom, loss, signal and retries,
 // joining and leaving, what drivers and the regulatory rules refuse. What it is
 // not: once a driver aggregates frames, its rate control hears of them no more,
-// and the rate stays where it was; there is no airtime and there are no collisions, so
-// nothing that is measured in it is a throughput; and with virtual time
-// programs need no time to compute.
+// and the rate stays where it was, unless Medium.Single keeps radios from
+// aggregating; there is no airtime and there are no collisions, so nothing that
+// is measured in it is a throughput; and with virtual time programs need no time
+// to compute.
 package air

@@ -82,6 +82,8 @@ type Medium struct {
 	radios []*Radio // in the order of their making, so that one seed gives one course
 	links  map[[2]*Radio]Link
 	count  Counters
+	watch  func(Sent)
+	single bool
 }
 
 // Counters are totals of a medium since it was opened.
@@ -249,7 +251,11 @@ func (m *Medium) relay(from *Radio, a map[uint16][]byte) {
 		f.freq = binary.NativeEndian.Uint32(freq)
 	}
 	f.tries = readAttempts(a[attrTxInfo], a[attrTxInfoFlags])
+	if m.single {
+		spoilAggregation(f.data)
+	}
 	rx, acked, signal := m.decide(f)
+	m.show(f, len(rx) > 0)
 	for _, r := range rx {
 		err := m.fam.send(cmdFrame, func(e *netlink.AttributeEncoder) {
 			e.Bytes(attrReceiver, r.to.spec.MAC[:])
