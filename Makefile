@@ -57,7 +57,7 @@ GUEST        = -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
   -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent GUEST_ARTEFACTS=$(CURDIR)/$(OUT)/guest'
 check-guest check-air check-board: export CGO_ENABLED := 0
 
-.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air check-board interop fuzz bench bench-mesh bench-join bench-scale check-rss size cross reproducible check-cross check-cross-big packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
+.PHONY: all help needs build check fmt vet lint arch deps unit test netns check-guest check-air check-board interop fuzz bench bench-mesh bench-join bench-scale bench-air check-rss size cross reproducible check-cross check-cross-big packages deb check-packages luci-tree check-luci luci-po luci-install demo check-long clean
 all: check build
 
 help: ## list the targets
@@ -121,6 +121,9 @@ bench-join: needs build ## identities and the overlay over the mesh: bytes, dela
 	$(GO) build -o $(OUT)/bench-join ./bench/join && $(SUDO) env CJDROUTE=$(CJDROUTE) $(OUT)/bench-join -agent $(OUT)/meshagent $(ARGS)
 bench-scale: needs build ## up to 50 agents by UDP: until all reach all, traffic at rest, healing (a quarter of an hour)
 	$(GO) build -o $(OUT)/bench-scale ./bench/scale && $(SUDO) $(OUT)/bench-scale -agent $(OUT)/meshagent $(ARGS)
+bench-air: build ## how long routes need to leave a bad radio link, beside the kernel's batman-adv, and the cost of idle agents; simulated radios (half an hour)
+	@$(SUDO) hw/needs.sh ip ping $(AIR_NEEDS)
+	CGO_ENABLED=0 $(GO) build -o $(OUT)/bench-air ./bench/air && $(SUDO) $(OUT)/bench-air -agent $(OUT)/meshagent $(ARGS)
 cross: $(CROSS:%=$(OUT)/cross/meshagent-linux-%) ## static programs for routers into .build/cross/; .build/full/ has them with lines for tracebacks
 $(OUT)/cross/meshagent-linux-%: $(OUT)/slim FORCE
 	$(SPARE_ENV) GOOS=linux GOARCH=$(word 1,$(subst -, ,$*)) GOMIPS=softfloat GOARM=$(if $(filter arm-%,$*),$(word 2,$(subst -, ,$*))) GO386=sse2 GOAMD64=v1 GOARM64=v8.0 CGO_ENABLED=0 \
