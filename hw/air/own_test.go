@@ -167,9 +167,9 @@ func ownTaken(w *World) {
 		{"brought down", "ip -n " + n + " link set " + ownDev + " down"},
 		{"left", "ip netns exec " + n + " iw dev " + ownDev + " mesh leave"},
 		{"removed", "ip netns exec " + n + " iw dev " + ownDev + " del"},
+		{"renamed", "ip -n " + n + " link set " + ownDev + " down && ip -n " + n + " link set " + ownDev + " name stray0"},
 	} {
-		f := strings.Fields(c.cmd)
-		w.run(f[0], f[1:]...)
+		w.run("sh", "-c", c.cmd)
 		took := w.Reach(c.what, heal, st...)
 		w.Notef("an interface %s: all pairs ping after %.1f s", c.what, took.Seconds())
 	}
