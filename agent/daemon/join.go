@@ -156,7 +156,9 @@ func (e *engine) tellMesh(now mono.Time) {
 	for _, a := range e.join.asks {
 		switch a.Kind {
 		case node.AskAvoid:
-			m.mesh.Avoid(now, a.MAC, &m.out)
+			if !m.mesh.Avoid(now, a.MAC, &m.out) {
+				e.node.NotAvoided(now, a.MAC)
+			}
 		case node.AskRecord:
 			m.mesh.AskRecord(now, a.MAC, &m.out)
 		}

@@ -30,15 +30,15 @@ type avoidMark struct {
 // Avoid tells that packets to an originator get lost on the present way though
 // its OGMs arrive: another next hop is taken for those of this node, if there
 // is one. The one left is tried again after 5 s, and after twice as long each
-// time, up to 80 s.
-func (m *Mesh) Avoid(now mono.Time, mac batman.MAC, out *Out) {
+// time, up to 80 s. It reports whether there was another.
+func (m *Mesh) Avoid(now mono.Time, mac batman.MAC, out *Out) bool {
 	o := m.originator(mac)
 	if o == nil {
-		return
+		return false
 	}
 	n := m.localHop(now, o)
 	if n == nil || m.detour(now, o, n) == nil {
-		return // there is no other
+		return false
 	}
 	k := -1
 	for i := range o.id.avoid {
@@ -61,6 +61,7 @@ func (m *Mesh) Avoid(now mono.Time, mac batman.MAC, out *Out) {
 	a.until = now.Add(a.time)
 	m.stats.avoided++
 	out.Events = append(out.Events, Event{Kind: EventRoute, Orig: mac, Next: m.detour(now, o, nil).MAC, Text: "instead of " + n.MAC.String() + ", which loses packets"})
+	return true
 }
 
 // localHop is the next hop of packets of this node towards o.

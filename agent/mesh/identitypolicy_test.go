@@ -340,7 +340,9 @@ func TestAvoidGreyHole(t *testing.T) {
 		for _, back := range []time.Duration{5, 10, 20, 40, 80, 80} {
 			back *= time.Second
 			begin := w.now
-			a.m.Avoid(w.now, b.primary(), &a.out)
+			if !a.m.Avoid(w.now, b.primary(), &a.out) {
+				t.Errorf("%v: it says that there is no other way", algo)
+			}
 			a.drain()
 			if hop() != other.primary() {
 				t.Fatalf("%v: not left", algo)
@@ -360,7 +362,9 @@ func TestAvoidGreyHole(t *testing.T) {
 		}
 		w.cut(a, 0, other, 0)
 		w.run(15 * time.Second)
-		a.m.Avoid(w.now, b.primary(), &a.out)
+		if a.m.Avoid(w.now, b.primary(), &a.out) {
+			t.Errorf("%v: it says that there is another way", algo)
+		}
 		a.drain()
 		if hop() != hole.primary() {
 			t.Errorf("%v: the only way was left", algo)

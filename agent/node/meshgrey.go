@@ -13,6 +13,7 @@ import (
 const (
 	greyTime  = 1200 * time.Millisecond // sent, and no answer: asked for another way
 	greyPause = 2 * time.Second         // before the same is asked again; doubled each time
+	greyVain  = time.Second             // before it is asked again after the mesh had no other
 	greyMost  = 5                       // doublings: at most once in 64 s
 	greyGood  = 30 * time.Second        // answers for so long: the next time begins at greyPause
 )
@@ -50,5 +51,18 @@ func (e *meshNode) answers(now mono.Time) {
 		a.good = now
 	case now.Sub(a.good) > greyGood:
 		a.times = 0
+	}
+}
+
+// NotAvoided tells that the mesh has no other next hop towards mac than the one
+// in use, so the last AskAvoid has changed nothing. The silence may be the doing
+// of the other end, which still sends by a bad one; so this wish is not counted,
+// or it would keep us from leaving a bad one when it is our turn.
+func (n *Node) NotAvoided(now mono.Time, mac [6]byte) {
+	for _, e := range n.mesh.nodes {
+		if e.now().MAC == mac && e.avoid.times > 0 {
+			e.avoid.times--
+			e.avoid.next = now.Add(greyVain)
+		}
 	}
 }
