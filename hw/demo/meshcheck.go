@@ -15,7 +15,7 @@ import (
 // pings to come back after a change.
 const (
 	meshReach = 60 * time.Second
-	meshHeal  = 20 * time.Second
+	meshHeal  = 30 * time.Second
 )
 
 // checkMesh plays the scenario and returns the exit status.
@@ -147,8 +147,9 @@ func (m *mesh) steady(within time.Duration) (took time.Duration, lost int, err e
 // direction of it, waits for another way and restores the link.
 func (m *mesh) checkCut(both bool) (string, error) {
 	from, to := m.at(0), m.at(1)
-	way, ok := m.way(from, to)
-	if !ok {
+	var way []int
+	ok := false
+	if !rig.Until(meshHeal, meshInterval, func() bool { way, ok = m.way(from, to); return ok }) {
 		return "", fmt.Errorf("no way before the cut: %s", wayText(way, ok))
 	}
 	x, y := way[(len(way)-1)/2], way[(len(way)-1)/2+1]
@@ -160,11 +161,14 @@ func (m *mesh) checkCut(both bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("n%d-n%d on the way %s was cut: %w", x+1, y+1, wayText(way, ok), err)
 	}
-	after, ok := m.way(from, to)
-	m.air.CutBoth(m.radios[x], m.radios[y], false)
-	if !ok || uses(after, x, y) {
+	// Pings may come back before all have made up their minds: ways as good as
+	// each other change places until the window is full of what is missing.
+	var after []int
+	avoids := func() bool { after, ok = m.way(from, to); return ok && !uses(after, x, y) }
+	if !rig.Until(meshHeal, meshInterval, avoids) {
 		return "", fmt.Errorf("n%d-n%d was cut, pings come back, but the tables say %s", x+1, y+1, wayText(after, ok))
 	}
+	m.air.CutBoth(m.radios[x], m.radios[y], false)
 	if _, _, err := m.steady(meshHeal); err != nil {
 		return "", fmt.Errorf("after the link n%d-n%d was restored: %w", x+1, y+1, err)
 	}
