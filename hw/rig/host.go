@@ -209,6 +209,7 @@ type Status struct {
 		Taken, NoRoute       int
 		AnnouncementRestarts int
 	}
+	Bus    struct{ State, Error string } `json:"ubus"`
 	Drops  map[string]int64
 	Tables []struct {
 		Name        string
