@@ -125,6 +125,9 @@ func (c *Conn) AddObject(ctx context.Context, o *Object) error {
 		return err
 	}
 	if o.id.Load() == 0 {
+		if err := c.Err(); err != nil { // which has taken the number away
+			return err
+		}
 		return wire.NoData
 	}
 	return nil
