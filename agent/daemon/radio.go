@@ -232,6 +232,9 @@ func (j *radioJoin) phyName(index int) string {
 func (j *radioJoin) use(f *kernel.WifiIface) error {
 	r := &j.h.radio
 	mine := r.made || r.want.Made && !netifd() // the name is ours: it was made in an earlier life
+	if r.taken && kernel.WifiManager(f.Name) != "" {
+		r.taken, r.index = false, 0 // somebody manages it since: it is theirs
+	}
 	switch {
 	case r.index == f.Index && r.typ == f.Type && inMesh(f):
 		return nil

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshagent/meshagent/agent/config"
+	"github.com/meshagent/meshagent/agent/kernel"
 )
 
 // radioRig is one section "wifi" on a host with radios.
@@ -196,6 +198,37 @@ func TestIdleRadioIsTaken(t *testing.T) {
 	}
 	r.h.releaseRadio(r.m.d.log)
 	r.did(t, "type mesh point wlan0", "join street wlan0", "leave wlan0", "type managed wlan0")
+}
+
+// A supplicant takes over an interface that we had joined with.
+func TestTakenRadioIsGivenUp(t *testing.T) {
+	old := kernel.ManagerDirs
+	kernel.ManagerDirs = []string{filepath.Join(t.TempDir(), "wpa_supplicant")}
+	t.Cleanup(func() { kernel.ManagerDirs = old })
+	c := section(config.Radio{MeshID: "street"})
+	c.Device = "wlan0"
+	r := newRadioRig(t, c, radio0)
+	f := r.add("wlan0", 0, sta, true)
+	if err := r.check(); err != nil {
+		t.Fatal(err)
+	}
+	r.did(t, "type mesh point wlan0", "join street wlan0")
+	if err := os.Mkdir(kernel.ManagerDirs[0], 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(kernel.ManagerDirs[0], "wlan0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f.MHz = 0 // it leaves, to join by itself
+	r.want(t, r.check(), "managed by wpa_supplicant")
+	f.MHz = 2437
+	if err := r.check(); err != nil || r.h.radio.ours() || !strings.Contains(r.h.radio.text, "joined by others") {
+		t.Errorf("a mesh of the supplicant: %v, %+v", err, r.h.radio)
+	}
+	r.h.releaseRadio(r.m.d.log)
+	r.did(t) // it is not ours to leave
 }
 
 func TestRadioOfNetifd(t *testing.T) {

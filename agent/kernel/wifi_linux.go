@@ -275,14 +275,15 @@ func SetUp(index int, up bool) error {
 	return nil
 }
 
-// managerDirs are where those who manage Wi-Fi interfaces have a socket for
-// each. Source: wpa_supplicant.conf(5) and hostapd.conf, ctrl_interface.
-var managerDirs = []string{"/var/run/wpa_supplicant", "/var/run/hostapd"}
+// ManagerDirs are where those who manage Wi-Fi interfaces have a socket for
+// each; a variable for tests, here and elsewhere.
+// Source: wpa_supplicant.conf(5) and hostapd.conf, ctrl_interface.
+var ManagerDirs = []string{"/var/run/wpa_supplicant", "/var/run/hostapd"}
 
 // WifiManager returns the program that manages the interface; "" if there is
 // none that shows.
 func WifiManager(name string) string {
-	for _, d := range managerDirs {
+	for _, d := range ManagerDirs {
 		if s, err := os.Stat(filepath.Join(d, filepath.Base(name))); err == nil && s.Mode()&os.ModeSocket != 0 {
 			return filepath.Base(d)
 		}

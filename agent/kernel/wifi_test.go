@@ -439,9 +439,9 @@ func TestWifiEvents(t *testing.T) {
 
 func TestWifiManager(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "wpa_supplicant")
-	old := managerDirs
-	managerDirs = []string{dir}
-	t.Cleanup(func() { managerDirs = old })
+	old := ManagerDirs
+	ManagerDirs = []string{dir}
+	t.Cleanup(func() { ManagerDirs = old })
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
