@@ -236,7 +236,7 @@ func (j *radioJoin) use(f *kernel.WifiIface) error {
 		r.taken, r.index = false, 0 // somebody manages it since: it is theirs
 	}
 	switch {
-	case r.index == f.Index && r.typ == f.Type && inMesh(f):
+	case r.ours() && r.index == f.Index && r.typ == f.Type && inMesh(f):
 		return nil
 	case !mine && !r.taken && inMesh(f):
 		return j.keep(f)

@@ -177,6 +177,16 @@ func TestRadioOfOthers(t *testing.T) {
 	if err := r.check(); err != nil || r.h.radio.ours() || !strings.Contains(r.h.radio.note, "mesh_fwding") {
 		t.Errorf("a mesh point of others: %v, %+v", err, r.h.radio)
 	}
+	if r.fwd = false; r.check() != nil || r.h.radio.note != "" {
+		t.Errorf("the note stays: %+v", r.h.radio)
+	}
+	f.Type, f.SSID = adhoc, "street"
+	if err := r.check(); err != nil {
+		t.Error(err)
+	}
+	f.SSID = "lane" // its owner goes elsewhere
+	r.want(t, r.check(), "is in the cell 'lane'")
+	f.Type, f.SSID = mp, ""
 	c = section(config.Radio{MeshID: "street", Mode: config.RadioIBSS})
 	c.Device = "wlan0"
 	r.h.cfg = c
