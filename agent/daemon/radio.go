@@ -211,8 +211,11 @@ func (j *radioJoin) adopt(m *meshRun) error {
 			return nil
 		}
 	}
-	if last != nil {
+	switch {
+	case last != nil:
 		return last
+	case r.Phy != "" && !slices.ContainsFunc(j.phys, func(p *kernel.Phy) bool { return p.Name == r.Phy }):
+		return noSuchRadio(r.Phy)
 	}
 	return errors.New("netifd owns the radios, and none of its interfaces is in a mesh: add to /etc/config/wireless a section wifi-iface with option mode 'mesh', option mesh_id '" +
 		r.MeshID + "', option mesh_fwding '0', option encryption 'none', and call wifi")

@@ -55,9 +55,13 @@ func chooseRadio(r *config.Radio, phys []*kernel.Phy, up []*kernel.WifiIface, ow
 	case len(phys) == 0:
 		why = "there is no radio: no Wi-Fi device, or its driver or firmware is missing"
 	default:
-		why = "option phy: there is no radio " + r.Phy + "; expected auto or one that meshagent wifi lists"
+		return nil, noSuchRadio(r.Phy)
 	}
 	return nil, errors.New(why)
+}
+
+func noSuchRadio(phy string) error {
+	return errors.New("option phy: there is no radio " + phy + "; expected auto or one that meshagent wifi lists")
 }
 
 // choose chooses type and channel on one radio. used are the other interfaces

@@ -264,7 +264,10 @@ func TestRadioOfNetifd(t *testing.T) {
 		t.Errorf("%v, device %s", err, r.h.device)
 	}
 	r.did(t)
-	c := section(config.Radio{MeshID: "street"})
+	c := section(config.Radio{MeshID: "street", Made: true, Phy: "radio0"})
+	r.h.cfg = c
+	r.want(t, r.check(), "option phy: there is no radio radio0")
+	c = section(config.Radio{MeshID: "street"})
 	c.Device = "phy0-ap0"
 	r.h.cfg = c
 	r.want(t, r.check(), "netifd owns phy0-ap0")
