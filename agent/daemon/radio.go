@@ -151,13 +151,13 @@ func (j *radioJoin) iface(name string) *kernel.WifiIface {
 	return nil
 }
 
-// up are the interfaces that keep a radio busy.
+// up are the interfaces that keep a radio busy. One that another section has
+// just made is in use before the list of devices shows it.
 func (j *radioJoin) up() (list []*kernel.WifiIface) {
 	for _, f := range j.ifs {
-		for i := range j.devs {
-			if d := &j.devs[i]; d.Index == f.Index && d.Up {
-				list = append(list, f)
-			}
+		up := func(d kernel.Interface) bool { return d.Index == f.Index && d.Up }
+		if f.Active() || slices.ContainsFunc(j.devs, up) {
+			list = append(list, f)
 		}
 	}
 	return list

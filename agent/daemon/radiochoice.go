@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,8 +28,19 @@ const (
 // chooseRadio chooses the first radio that can do what r wants beside the
 // interfaces that are up on it. A mesh point is better than an IBSS, unless
 // only the IBSS lets an access point run on the same radio. own is the device
-// that is for r itself, if there is one.
+// that is for r itself, if there is one. Radios that are in a mesh already come
+// last: most drivers can have several mesh points, but two sections are for two
+// radios.
 func chooseRadio(r *config.Radio, phys []*kernel.Phy, up []*kernel.WifiIface, own string) (*radioChoice, error) {
+	meshes := func(p *kernel.Phy) int {
+		other := func(f *kernel.WifiIface) bool { return f.Phy == p.Index && f.Name != own && inMesh(f) }
+		if slices.ContainsFunc(up, other) {
+			return 1
+		}
+		return 0
+	}
+	phys = slices.Clone(phys)
+	slices.SortStableFunc(phys, func(a, b *kernel.Phy) int { return meshes(a) - meshes(b) })
 	why := ""
 	for _, p := range phys {
 		if r.Phy != "" && r.Phy != p.Name {

@@ -26,6 +26,7 @@ type fakeAir struct {
 	busy    bool // interfaces cannot be brought up
 	fwd     bool // mesh points forward
 	noRadio bool // no nl80211
+	several bool // a radio may have three mesh points
 	did     []string
 }
 
@@ -155,12 +156,16 @@ func flags(set kernel.IfTypes) []byte {
 }
 
 // describe is what GET_WIPHY says: channels 1 and 6, and that an access point
-// and a client may run beside any one other interface.
-func (r fakeRadio) describe(index int) []byte {
+// and a client may run beside any one other interface; or several mesh points.
+func (r fakeRadio) describe(index int, several bool) []byte {
 	channel := func(mhz int) []byte { return pack(at(unix.NL80211_FREQUENCY_ATTR_FREQ, u32(mhz))) }
 	freqs := pack(at(1, channel(2412)), at(2, channel(2437)))
 	limit := func(i uint16, set kernel.IfTypes) netlink.Attribute {
-		return at(i, pack(at(unix.NL80211_IFACE_LIMIT_MAX, u32(1)), at(unix.NL80211_IFACE_LIMIT_TYPES, flags(set))))
+		most := 1
+		if several && set.Has(mp) {
+			most = 3
+		}
+		return at(i, pack(at(unix.NL80211_IFACE_LIMIT_MAX, u32(most)), at(unix.NL80211_IFACE_LIMIT_TYPES, flags(set))))
 	}
 	comb := pack(at(unix.NL80211_IFACE_COMB_MAXNUM, u32(3)), at(unix.NL80211_IFACE_COMB_NUM_CHANNELS, u32(1)),
 		at(unix.NL80211_IFACE_COMB_LIMITS, pack(limit(1, types(ap)), limit(2, types(sta)), limit(3, types(mp, adhoc)))))
@@ -215,7 +220,7 @@ func (k *fakeAir) generic(reqs []netlink.Message) ([]netlink.Message, error) {
 	switch cmd {
 	case unix.NL80211_CMD_GET_WIPHY:
 		for i, r := range k.phys {
-			out = append(out, msg(r.describe(i)))
+			out = append(out, msg(r.describe(i, k.several)))
 		}
 		return dump(req, out)
 	case unix.NL80211_CMD_GET_INTERFACE:

@@ -241,6 +241,25 @@ func TestTakenRadioIsGivenUp(t *testing.T) {
 	r.did(t) // it is not ours to leave
 }
 
+// Two sections are for two radios, though each could have both interfaces.
+func TestTwoRadios(t *testing.T) {
+	r := newRadioRig(t, section(config.Radio{MeshID: "street", Made: true}), radio0, fakeRadio{"phy1", radio0.can, [6]byte{2, 0, 0, 0, 1, 1}})
+	r.several = true
+	second := section(config.Radio{MeshID: "street", Made: true})
+	second.Device = "wmesh1"
+	h := &hardIf{cfg: second, device: second.Device}
+	r.m.ifs = append(r.m.ifs, h)
+	devs := r.links() // both sections see the devices as they were before
+	for _, h := range r.m.ifs {
+		if d := slices.Clone(devs); r.m.checkRadio(h, &d) != nil {
+			t.Fatal(h.radio.err)
+		}
+	}
+	if a, b := r.byName("wmesh0"), r.byName("wmesh1"); a.Phy != 0 || b.Phy != 1 {
+		t.Errorf("radios %d and %d", a.Phy, b.Phy)
+	}
+}
+
 func TestRadioOfNetifd(t *testing.T) {
 	r := newRadioRig(t, section(config.Radio{MeshID: "street", Made: true}), radio0, fakeRadio{"phy1", radio0.can, [6]byte{2, 0, 0, 0, 1, 1}})
 	if err := os.WriteFile(netifdPath, nil, 0o600); err != nil {

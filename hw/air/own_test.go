@@ -24,6 +24,7 @@ func TestOwnRFKill(t *testing.T)  { play(t, "own-rfkill") }
 func TestOwnTaken(t *testing.T)   { play(t, "own-taken") }
 func TestOwnRefused(t *testing.T) { play(t, "own-refused") }
 func TestOwnBusy(t *testing.T)    { play(t, "own-busy") }
+func TestOwnTwo(t *testing.T)     { play(t, "own-two") }
 func TestOwnRenamed(t *testing.T) { play(t, "own-renamed") }
 
 func TestOwnSupplicant(t *testing.T) {
@@ -42,6 +43,7 @@ func init() {
 	scenarios["own-refused"] = ownRefused
 	scenarios["own-busy"] = ownBusy
 	scenarios["own-renamed"] = ownRenamed
+	scenarios["own-two"] = ownTwo
 	scenarios["own-supplicant"] = ownSupplicant
 }
 
@@ -244,6 +246,18 @@ func ownRenamed(w *World) {
 	if out := w.Output(st[1].Node, "iw", "dev"); strings.Contains(out, other) || strings.Contains(out, ownDev) {
 		w.Errorf("it is left behind: %s", out)
 	}
+}
+
+// ownTwo: a station with two radios and two sections has an interface on each,
+// and carries between stations of which each hears one of its radios.
+func ownTwo(w *World) {
+	st := own(w.Stations(3))
+	second := w.Radio(st[1].Node, RadioSpec{})
+	st[1].Spec.Extra = append(st[1].Spec.Extra, "config wifi 'second'\n\toption mesh_id 'our-street'")
+	w.Medium.Link(st[0].Radio, st[1].Radio, Good)
+	w.Medium.Link(second, st[2].Radio, Good)
+	w.StartAll(st...)
+	w.Reach("over both radios", reach, st...)
 }
 
 // ownSupplicant: wpa_supplicant encrypts the air (802.11s with SAE). The agent
