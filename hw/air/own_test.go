@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,13 @@ func ownMesh(w *World) {
 	if out := w.Output(st[0].Node, "iw", "dev", ownDev, "get", "mesh_param", "mesh_fwding"); strings.TrimSpace(out) != "0" {
 		w.Errorf("mesh_fwding is %q", out)
 	}
+	// No power save: not of the mesh point, nor towards any peer.
+	if out := w.Output(st[1].Node, "iw", "dev", ownDev, "get", "mesh_param", "mesh_power_mode"); strings.TrimSpace(out) != "active" {
+		w.Errorf("mesh_power_mode is %q", out)
+	}
+	if out := w.Output(st[1].Node, "iw", "dev", ownDev, "station", "dump"); strings.Count(out, "PS mode:\tACTIVE") != 6 {
+		w.Errorf("want three modes of two peers to be ACTIVE: %s", out)
+	}
 	for _, s := range st {
 		if err := s.Proc.Stop(); err != nil {
 			w.Errorf("%s: %v", s.Node.Name, err)
@@ -146,8 +154,15 @@ func ownIBSS(w *World) {
 	}
 	w.Notef("from the start of three agents to the first overlay ping: %.1f s", time.Since(begin).Seconds())
 	w.Reach("start", reach, st...)
+	// The cell has the same fixed BSSID everywhere, so that it cannot split.
+	var cells []string
 	for _, s := range st {
 		w.works(s, "IBSS")
+		first, _, _ := strings.Cut(w.Output(s.Node, "iw", "dev", ownDev, "link"), "\n")
+		cells = append(cells, first)
+	}
+	if slices.Sort(cells); cells[0] != cells[2] || !strings.HasPrefix(cells[0], "Joined IBSS ") {
+		w.Errorf("cells: %q", cells)
 	}
 }
 
