@@ -28,6 +28,8 @@ type fakeAir struct {
 	noRadio bool // no nl80211
 	several bool // a radio may have three mesh points
 	did     []string
+	// stations are those of all interfaces, and whether they may send data.
+	stations map[[6]byte]bool
 }
 
 type fakeRadio struct {
@@ -277,6 +279,18 @@ func (k *fakeAir) change(reqs []netlink.Message, i int, cmd uint8, args map[uint
 			fwd[0] = 1
 		}
 		return []netlink.Message{msg(pack(at(unix.NL80211_ATTR_MESH_CONFIG, pack(at(unix.NL80211_MESHCONF_FORWARDING, fwd)))))}, nil
+	case unix.NL80211_CMD_GET_STATION:
+		mac := args[unix.NL80211_ATTR_MAC]
+		may, ok := k.stations[[6]byte(mac)]
+		if !ok {
+			return refuse(reqs, unix.ENOENT)
+		}
+		bits := u32(1 << unix.NL80211_STA_FLAG_AUTHORIZED)
+		set := u32(0)
+		if may {
+			set = bits
+		}
+		return []netlink.Message{msg(pack(at(unix.NL80211_ATTR_MAC, mac), at(unix.NL80211_ATTR_STA_INFO, pack(at(unix.NL80211_STA_INFO_STA_FLAGS, append(bits, set...))))))}, nil
 	}
 	k.t.Errorf("command %d", cmd)
 	return refuse(reqs, unix.EOPNOTSUPP)
