@@ -95,7 +95,7 @@ check-guest: build ## our mesh against the kernel's batman-adv, in emulated mach
 	$(call system,standard-verbose,./hw/guest,$(GUEST) $(ARGS))
 	$(if $(ARGS),,$(MAKE) --no-print-directory check-air check-board check-cross-big)
 check-air: build ## agents on simulated radios, in a kernel with virtual time that is built once (ten minutes of processor time) into ~/.cache/meshagent
-	@$(SUDO) hw/needs.sh ip ping $(AIR_NEEDS)
+	@$(SUDO) hw/needs.sh ip ping wpa_supplicant $(AIR_NEEDS)
 	$(call system,standard-verbose,./hw/air,$(GUEST) $(ARGS))
 	$(if $(ARGS),,$(MAKE) --no-print-directory demo WIFI=1 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo WIFI=1 ARGS=--check; })
 check-board: export BOARDS := $(BOARDS)

@@ -6,7 +6,7 @@ PATH=$PATH:/usr/sbin:/sbin
 declare -A package=([ip]=iproute2 [bridge]=iproute2 [tc]=iproute2 [ping]=iputils-ping [nft]=nftables [ssh]=openssh-client [sshd]=openssh-server [gcc]="gcc libc6-dev"
 	[xz]=xz-utils [libdeflate-gzip]=libdeflate-tools [busybox]=busybox-static [qemu-system-x86_64]=qemu-system-x86 [qemu-mips]=qemu-user [qemu-arm]=qemu-user [setpriv]=util-linux
 	[qemu-system-mipsel]=qemu-system-mips [qemu-system-aarch64]=qemu-system-arm [mips-linux-gnu-gcc]=gcc-mips-linux-gnu
-	[arm-linux-gnueabihf-gcc]=gcc-arm-linux-gnueabihf [aarch64-linux-gnu-gcc]=gcc-aarch64-linux-gnu)
+	[arm-linux-gnueabihf-gcc]=gcc-arm-linux-gnueabihf [aarch64-linux-gnu-gcc]=gcc-aarch64-linux-gnu [wpa_supplicant]=wpasupplicant)
 declare -A file=([linux-source]="/usr/src/linux-source-*.tar.xz") # packages that bring no command
 missing=()
 for c in "$@"; do
