@@ -3,6 +3,8 @@
 package air
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +28,7 @@ func TestOwnTaken(t *testing.T)   { play(t, "own-taken") }
 func TestOwnRefused(t *testing.T) { play(t, "own-refused") }
 func TestOwnBusy(t *testing.T)    { play(t, "own-busy") }
 func TestOwnTwo(t *testing.T)     { play(t, "own-two") }
+func TestOwnCountry(t *testing.T) { play(t, "own-country") }
 func TestOwnRenamed(t *testing.T) { play(t, "own-renamed") }
 
 func TestOwnSupplicant(t *testing.T) {
@@ -45,6 +48,7 @@ func init() {
 	scenarios["own-busy"] = ownBusy
 	scenarios["own-renamed"] = ownRenamed
 	scenarios["own-two"] = ownTwo
+	scenarios["own-country"] = ownCountry
 	scenarios["own-supplicant"] = ownSupplicant
 }
 
@@ -261,6 +265,54 @@ func ownRenamed(w *World) {
 	if out := w.Output(st[1].Node, "iw", "dev"); strings.Contains(out, other) || strings.Contains(out, ownDev) {
 		w.Errorf("it is left behind: %s", out)
 	}
+}
+
+// ownCountry: without a country nobody may begin a network on 5 GHz; the agents
+// say so, and join as soon as somebody sets one.
+func ownCountry(w *World) {
+	st := own(w.Stations(2), "channel", "36")
+	w.Line(Good, st...)
+	w.StartAll(st...)
+	for _, s := range st {
+		w.trouble(s, "perhaps the country is not set")
+	}
+	time.Sleep(30 * time.Second) // until the agents hardly try any more
+	const dir = "/run/firmware"
+	for name, data := range map[string][]byte{dir + "/regulatory.db": regulatoryDB(), "/sys/module/firmware_class/parameters/path": []byte(dir)} {
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(name, data, 0o644)); err != nil {
+			w.Fatalf("%v", err)
+		}
+	}
+	w.run("iw", "reg", "reload")
+	w.run("iw", "reg", "set", "DE")
+	took := w.Reach("country set", heal, st...)
+	w.Notef("the country set: all pairs ping after %.1f s", took.Seconds())
+	if took > 10*time.Second { // the next attempt would be after 15 s
+		w.Errorf("the kernel's news does not make the agents try again")
+	}
+	// Where the channel is not allowed any more, the kernel leaves the mesh a
+	// minute later.
+	w.run("iw", "reg", "set", "CH")
+	w.says(st[0], "want it to notice", 90*time.Second, func(l *admin.WifiLink) bool { return strings.Contains(l.Problem, "channel 36") })
+	w.run("iw", "reg", "set", "DE")
+	w.Reach("country set again", heal, st...)
+}
+
+// regulatoryDB is a data base that allows 2400 to 2483.5 MHz in both countries,
+// and 5150 to 5250 MHz in DE only. Source: net/wireless/reg.c, struct fwdb_header and what follows
+// it; all pointers count 4 bytes, frequencies are in kHz.
+func regulatoryDB() []byte {
+	b := append([]byte("RGDB"), 0, 0, 0, 20) // version
+	b = append(b, 'D', 'E', 0, 5, 'C', 'H', 0, 7, 0, 0, 0, 0)
+	b = append(b, 3, 2, 2, 0, 0, 9, 0, 13) // two rules, ETSI
+	b = append(b, 3, 1, 2, 0, 0, 9, 0, 0)
+	for _, r := range [][3]uint32{{2400000, 2483500, 40000}, {5150000, 5250000, 80000}} {
+		b = append(b, 16, 0, 2000>>8, 2000&0xff) // 20 dBm
+		for _, n := range r {
+			b = binary.BigEndian.AppendUint32(b, n)
+		}
+	}
+	return b
 }
 
 // ownTwo: a station with two radios and two sections has an interface on each,
