@@ -28,6 +28,7 @@ func TestOwnTaken(t *testing.T)   { play(t, "own-taken") }
 func TestOwnRefused(t *testing.T) { play(t, "own-refused") }
 func TestOwnBusy(t *testing.T)    { play(t, "own-busy") }
 func TestOwnTwo(t *testing.T)     { play(t, "own-two") }
+func TestOwnMTU(t *testing.T)     { play(t, "own-mtu") }
 func TestOwnCountry(t *testing.T) { play(t, "own-country") }
 func TestOwnRenamed(t *testing.T) { play(t, "own-renamed") }
 
@@ -49,6 +50,7 @@ func init() {
 	scenarios["own-renamed"] = ownRenamed
 	scenarios["own-two"] = ownTwo
 	scenarios["own-country"] = ownCountry
+	scenarios["own-mtu"] = ownMTU
 	scenarios["own-supplicant"] = ownSupplicant
 }
 
@@ -313,6 +315,28 @@ func regulatoryDB() []byte {
 		}
 	}
 	return b
+}
+
+// ownMTU: the interfaces take 2304 bytes, and the air does not: what hwsim
+// takes from a medium is that much with the header of 802.11.
+func ownMTU(w *World) {
+	st := own(w.Stations(2), "mtu", "2304")
+	w.Line(Good, st...)
+	w.StartAll(st...)
+	w.Reach("start", reach, st...)
+	var list []struct {
+		MTU int `json:"mtu"`
+	}
+	if !rig.Until(60*time.Second, time.Second, func() bool {
+		return st[0].Bat(&list, "n") == nil && len(list) == 1 && list[0].MTU != 0
+	}) {
+		w.Fatalf("the link is not measured: %+v", list)
+	}
+	if n := list[0].MTU; n < 2200 || n > 2280 {
+		w.Errorf("the link carries %d bytes, want 2304 without headers", n)
+	}
+	w.Notef("of 2304 bytes the link carries %d", list[0].MTU)
+	w.Reach("measured", reach, st...)
 }
 
 // ownTwo: a station with two radios and two sections has an interface on each,

@@ -188,8 +188,9 @@ func (r *Radio) RFKill(block bool) {
 }
 
 // isRefusal tells an answer of the kernel's from the end of the connection.
+// ERANGE is for a frame that is longer than hwsim takes from us.
 func isRefusal(err error) bool {
-	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOBUFS)
+	return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ERANGE) || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENOBUFS)
 }
 
 // Heard is what a radio knows of a station that it hears: a line of "iw
