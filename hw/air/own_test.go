@@ -193,8 +193,8 @@ func ownRFKill(w *World) {
 	w.Notef("a radio unblocked, and joined by the agent: all pairs ping after %.1f s", took.Seconds())
 }
 
-// ownTaken: somebody brings the interface down, leaves the mesh, removes the
-// interface, and gives it another name.
+// ownTaken: somebody brings the interface down, leaves the mesh, and removes
+// the interface.
 func ownTaken(w *World) {
 	st := ownLine(w)
 	n := st[1].Node.NS
