@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -127,7 +128,7 @@ func (w *Wifi) JoinMesh(index int, c *Cell) error {
 	args := putAttr(ifindex(index), unix.NL80211_ATTR_MESH_ID, []byte(c.ID))
 	args = putU32(args, unix.NL80211_ATTR_BEACON_INTERVAL, beaconInterval)
 	args = putNested(c.channel(args), unix.NL80211_ATTR_MESH_CONFIG, conf)
-	return w.tell("join the mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
+	return w.tell(joining+"mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
 }
 
 // LeaveMesh leaves it.
@@ -144,7 +145,7 @@ func (w *Wifi) JoinIBSS(index int, c *Cell) error {
 	if c.BasicRates != nil {
 		args = putAttr(args, unix.NL80211_ATTR_BSS_BASIC_RATES, c.BasicRates)
 	}
-	return w.tell("join the cell "+c.ID, unix.NL80211_CMD_JOIN_IBSS, args)
+	return w.tell(joining+"cell "+c.ID, unix.NL80211_CMD_JOIN_IBSS, args)
 }
 
 // LeaveIBSS leaves it.
@@ -238,7 +239,7 @@ func (w *Wifi) tell(what string, cmd uint8, args []byte) error {
 // it.
 func explainWifi(what string, err error) error {
 	for _, h := range wifiHints {
-		if errors.Is(err, h.err) {
+		if errors.Is(err, h.err) && (h.err != unix.EINVAL || strings.HasPrefix(what, joining)) {
 			return fmt.Errorf("%s: %w: %s", what, err, h.text)
 		}
 	}
@@ -259,6 +260,9 @@ var wifiHints = [...]struct {
 	{unix.EEXIST, nameTaken},
 	{unix.EINVAL, "the driver or the regulatory domain does not allow this channel or width"},
 }
+
+// joining begins what was tried when a channel was asked for.
+const joining = "join the "
 
 const nameTaken = "an interface of that name is there already"
 

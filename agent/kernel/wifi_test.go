@@ -328,6 +328,12 @@ func TestWifiErrorsSayWhatHelps(t *testing.T) {
 			t.Errorf("%v: %v", e, err)
 		}
 	}
+	// What has no channel cannot have a wrong one.
+	k := newFakeKernel(t)
+	k.errno[unix.NL80211_CMD_DEL_INTERFACE] = unix.EINVAL
+	if err := k.must().DelIface(1); !errors.Is(err, unix.EINVAL) || strings.Contains(err.Error(), "channel") {
+		t.Errorf("a removal: %v", err)
+	}
 }
 
 func TestMalformedAnswers(t *testing.T) {
