@@ -202,7 +202,6 @@ func ownTaken(w *World) {
 		{"brought down", "ip -n " + n + " link set " + ownDev + " down"},
 		{"left", "ip netns exec " + n + " iw dev " + ownDev + " mesh leave"},
 		{"removed", "ip netns exec " + n + " iw dev " + ownDev + " del"},
-		{"renamed", "ip -n " + n + " link set " + ownDev + " down && ip -n " + n + " link set " + ownDev + " name stray0"},
 	} {
 		w.run("sh", "-c", c.cmd)
 		took := w.Reach(c.what, heal, st...)
