@@ -28,9 +28,22 @@ type WifiStatus struct {
 // WifiRadio is a radio and what it can do.
 type WifiRadio struct {
 	Name     string       `json:"name"`
-	Can      []string     `json:"can"`      // mesh point, IBSS, each perhaps "beside an access point"
-	Channels []int        `json:"channels"` // on which a network may be begun
+	Can      []string     `json:"can"`               // mesh point, IBSS, each perhaps "beside an access point"
+	Country  string       `json:"country,omitempty"` // whose rules hold; "00": not set
+	Channels []int        `json:"channels"`          // on which a network may be begun
+	Limits   []*WifiLimit `json:"limits"`
 	Ifaces   []*WifiIface `json:"interfaces"`
+}
+
+// WifiLimit is what is allowed on channels of a band that lie side by side.
+type WifiLimit struct {
+	Band  string `json:"band"`
+	First int    `json:"first"` // channels
+	Last  int    `json:"last"`
+	Power int    `json:"max_power,omitempty"` // dBm
+	// Rule, in iw's words: "disabled"; "no IR": only where another speaks
+	// first; "radar": only after listening for it. Empty: free.
+	Rule string `json:"rule,omitempty"`
 }
 
 // WifiIface is an interface of a radio.
@@ -77,11 +90,7 @@ func WriteWifi(w io.Writer, s WifiStatus) {
 		t = "no radios\n"
 	}
 	for _, r := range s.Radios {
-		t += r.Name + ": " + cmp.Or(strings.Join(r.Can, ", "), "neither mesh point nor IBSS") + "; channels"
-		for _, n := range r.Channels {
-			t += " " + strconv.Itoa(n)
-		}
-		t += "\n"
+		t += r.Name + ": " + cmp.Or(strings.Join(r.Can, ", "), "neither mesh point nor IBSS") + countryText(r.Country) + limitsText(r.Limits) + "\n"
 		for _, f := range r.Ifaces {
 			t += "  " + f.Name + ": " + f.Type
 			if f.Network != "" {
@@ -105,24 +114,57 @@ func WriteWifi(w io.Writer, s WifiStatus) {
 	_, _ = io.WriteString(w, t)
 }
 
+func countryText(code string) string {
+	switch code {
+	case "":
+		return ""
+	case "00":
+		return "; country not set"
+	case "98", "99":
+		return "; country of the driver"
+	}
+	return "; country " + code
+}
+
+// limitsText has a line for each band: "5 GHz: 36-48 20 dBm, 52-64 20 dBm radar".
+func limitsText(list []*WifiLimit) (t string) {
+	band := ""
+	for _, l := range list {
+		sep := ", "
+		if l.Band != band {
+			sep, band = "\n  "+l.Band+": ", l.Band
+		}
+		t += sep + strconv.Itoa(l.First)
+		if l.Last != l.First {
+			t += "-" + strconv.Itoa(l.Last)
+		}
+		if l.Power != 0 {
+			t += " " + strconv.Itoa(l.Power) + " dBm"
+		}
+		if l.Rule != "" {
+			t += " " + l.Rule
+		}
+	}
+	return t
+}
+
 // radioText is what a driver knows of a link: signal, rates, retries, airtime.
 func radioText(r *mesh.Radio) string {
 	t := ""
-	if signal := cmp.Or(r.SignalAvg, r.Signal); signal != 0 {
-		t = strconv.Itoa(int(signal)) + " dBm, "
+	add := func(known bool, before, value, after string) {
+		if known {
+			t += ", " + before + value + after
+		}
 	}
-	t += "tx " + config.FormatRate(r.TxRate) + " rx " + config.FormatRate(r.RxRate) + " Mbit/s"
-	if r.Expected != 0 {
-		t += ", expects " + config.FormatRate(r.Expected)
-	}
-	if n := uint64(r.Packets) + uint64(r.Retries); n > 0 {
-		t += ", retries " + strconv.Itoa(int(uint64(r.Retries)*100/n)) + " %" //nolint:gosec // at most 100
-	}
-	if r.Failed > 0 {
-		t += ", failed " + strconv.Itoa(int(r.Failed))
-	}
-	if r.Busy >= 0 {
-		t += ", channel busy " + strconv.Itoa(r.Busy) + " %"
-	}
-	return t
+	signal := cmp.Or(r.SignalAvg, r.Signal)
+	add(signal != 0, "", strconv.Itoa(int(signal)), " dBm")
+	add(r.TxRate != 0, "tx ", config.FormatRate(r.TxRate), " Mbit/s")
+	add(r.RxRate != 0, "rx ", config.FormatRate(r.RxRate), " Mbit/s")
+	add(r.Expected != 0, "expects ", config.FormatRate(r.Expected), " Mbit/s")
+	n := uint64(r.Packets) + uint64(r.Retries)
+	add(n > 0, "retries ", strconv.FormatUint(uint64(r.Retries)*100/max(n, 1), 10), " %")
+	add(r.Failed > 0, "failed ", strconv.FormatUint(uint64(r.Failed), 10), "")
+	add(r.Busy >= 0, "channel busy ", strconv.Itoa(r.Busy), " %")
+	add(r.Own > 0, "of these own ", strconv.Itoa(r.Own), " %")
+	return strings.TrimPrefix(t, ", ")
 }

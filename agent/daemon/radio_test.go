@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -121,25 +122,26 @@ func TestAirTime(t *testing.T) {
 	for _, tc := range []struct {
 		s     kernel.Survey
 		busy  int
+		own   int
 		known bool
 	}{
-		{kernel.Survey{MHz: 2412, TimeMs: 1000, BusyMs: 100}, 0, false},
-		{kernel.Survey{MHz: 2412, TimeMs: 2000, BusyMs: 600}, 50, true},
-		{kernel.Survey{MHz: 2412, TimeMs: 2050, BusyMs: 650}, 50, true}, // too short
-		{kernel.Survey{MHz: 2412, TimeMs: 3000, BusyMs: 650}, 5, true},
-		{kernel.Survey{MHz: 2412, TimeMs: 10, BusyMs: 5}, 0, false}, // the driver counts anew
-		{kernel.Survey{MHz: 2412, TimeMs: 210, BusyMs: 1000}, 100, true},
-		{kernel.Survey{MHz: 5180, TimeMs: 500, BusyMs: 1001}, 0, false},
-		{kernel.Survey{}, 0, false}, // a driver that knows nothing
-		{kernel.Survey{}, 0, false},
+		{kernel.Survey{MHz: 2412, TimeMs: 1000, BusyMs: 100, TxMs: 50}, 0, 0, false},
+		{kernel.Survey{MHz: 2412, TimeMs: 2000, BusyMs: 600, TxMs: 150}, 50, 10, true},
+		{kernel.Survey{MHz: 2412, TimeMs: 2050, BusyMs: 650, TxMs: 150}, 50, 10, true}, // too short
+		{kernel.Survey{MHz: 2412, TimeMs: 3000, BusyMs: 650, TxMs: 150}, 5, 0, true},
+		{kernel.Survey{MHz: 2412, TimeMs: 10, BusyMs: 5}, 0, 0, false}, // the driver counts anew
+		{kernel.Survey{MHz: 2412, TimeMs: 210, BusyMs: 1000, TxMs: 900}, 100, 100, true},
+		{kernel.Survey{MHz: 5180, TimeMs: 500, BusyMs: 1001}, 0, 0, false},
+		{kernel.Survey{}, 0, 0, false}, // a driver that knows nothing
+		{kernel.Survey{}, 0, 0, false},
 	} {
-		if a.add(tc.s); a.busy != tc.busy || a.known != tc.known {
-			t.Errorf("%+v: %d %%, known %v; want %d, %v", tc.s, a.busy, a.known, tc.busy, tc.known)
+		if a.add(tc.s); a.busy != tc.busy || a.own != tc.own || a.known != tc.known {
+			t.Errorf("%+v: %d %%, own %d %%, known %v; want %d, %d, %v", tc.s, a.busy, a.own, a.known, tc.busy, tc.own, tc.known)
 		}
 	}
 	s := &kernel.WifiStation{Signal: -60, SignalAvg: -61, TxBitrate: 650, RxBitrate: 540, Expected: 28106, HasExpected: true, TxPackets: 9, TxRetries: 2, TxFailed: 1, InactiveMs: 7}
-	want := mesh.Radio{Signal: -60, SignalAvg: -61, Noise: -95, TxRate: 650, RxRate: 540, Expected: 281, Expects: true, Packets: 9, Retries: 2, Failed: 1, InactiveMs: 7, Busy: 30}
-	if got := linkRadio(s, &airTime{last: kernel.Survey{Noise: -95}, busy: 30, known: true}); got != want {
+	want := mesh.Radio{Signal: -60, SignalAvg: -61, Noise: -95, TxRate: 650, RxRate: 540, Expected: 281, Expects: true, Packets: 9, Retries: 2, Failed: 1, InactiveMs: 7, Busy: 30, Own: 4}
+	if got := linkRadio(s, &airTime{last: kernel.Survey{Noise: -95}, busy: 30, own: 4, known: true}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if got := linkRadio(s, &airTime{}); got.Busy != -1 {
@@ -158,5 +160,33 @@ func TestRadioBackOff(t *testing.T) {
 	r = radioState{}
 	if r.again(); !r.next.IsZero() {
 		t.Error("the first attempt waits")
+	}
+}
+
+// What lies side by side under the same rules is one entry.
+func TestLimits(t *testing.T) {
+	band := func(id int, channels ...kernel.Channel) *kernel.Band { return &kernel.Band{ID: id, Channels: channels} }
+	got := ""
+	for _, l := range limits([]*kernel.Band{
+		band(0, kernel.Channel{MHz: 2412, PowerMBm: 2000}, kernel.Channel{MHz: 2417, PowerMBm: 2000}, kernel.Channel{MHz: 2422, PowerMBm: 1500},
+			kernel.Channel{MHz: 2427, PowerMBm: 1500, NoIR: true}, kernel.Channel{MHz: 2484, PowerMBm: 2000, Disabled: true}),
+		band(1, kernel.Channel{MHz: 5260, PowerMBm: 2000, Radar: true, NoIR: true}, kernel.Channel{MHz: 5280, PowerMBm: 2000, Radar: true},
+			kernel.Channel{MHz: 5500, PowerMBm: 2000, Radar: true}),
+		band(2, kernel.Channel{MHz: 58320, PowerMBm: 4000}), // without numbers
+		band(3, kernel.Channel{MHz: 5955, PowerMBm: 2350}),
+		band(7),
+	}) {
+		got += fmt.Sprintf("%s %d-%d %d %q\n", l.Band, l.First, l.Last, l.Power, l.Rule)
+	}
+	const want = `2.4 GHz 1-2 20 ""
+2.4 GHz 3-3 15 ""
+2.4 GHz 4-4 15 "no IR"
+2.4 GHz 14-14 0 "disabled"
+5 GHz 52-56 20 "radar"
+5 GHz 100-100 20 "radar"
+6 GHz 1-1 23 ""
+`
+	if got != want {
+		t.Errorf("\n%swant\n%s", got, want)
 	}
 }

@@ -28,6 +28,8 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 	ifs, _ := w.Ifaces()
 	for _, p := range phys {
 		r := &admin.WifiRadio{Name: p.Name, Channels: p.Usable(), Ifaces: []*admin.WifiIface{}}
+		r.Country, _ = w.Country(p.Index)
+		r.Limits = limits(p.Bands)
 		for _, t := range []kernel.IfType{kernel.IfMesh, kernel.IfAdhoc} {
 			if !p.Types.Has(t) {
 				continue
@@ -53,6 +55,34 @@ func (d *Daemon) Wifi(context.Context) (admin.WifiStatus, error) {
 		s.Radios = append(s.Radios, r)
 	}
 	return s, nil
+}
+
+// limits puts channels side by side into one entry where the rules are the same.
+func limits(bands []*kernel.Band) (list []*admin.WifiLimit) {
+	for _, b := range bands {
+		mhz := 0 // of the channel before
+		for _, c := range b.Channels {
+			l := &admin.WifiLimit{Band: b.String(), First: kernel.MHzChannel(c.MHz), Power: c.PowerMBm / 100}
+			switch {
+			case l.First == 0:
+				continue
+			case c.Disabled:
+				l.Rule, l.Power = "disabled", 0
+			case c.Radar:
+				l.Rule = "radar"
+			case c.NoIR:
+				l.Rule = "no IR"
+			}
+			l.Last = l.First
+			if last := len(list) - 1; mhz != 0 && c.MHz-mhz <= 20 && list[last].Power == l.Power && list[last].Rule == l.Rule {
+				list[last].Last = l.Last
+			} else {
+				list = append(list, l)
+			}
+			mhz = c.MHz
+		}
+	}
+	return list
 }
 
 // radioViews are what Wifi shows of the sections "wifi", and the airtime by

@@ -147,7 +147,7 @@ func linkRadio(s *kernel.WifiStation, a *airTime) mesh.Radio {
 		Packets: s.TxPackets, Retries: s.TxRetries, Failed: s.TxFailed, InactiveMs: s.InactiveMs, Busy: -1,
 	}
 	if a.known {
-		r.Busy = a.busy
+		r.Busy, r.Own = a.busy, a.own
 	}
 	return r
 }
@@ -156,6 +156,7 @@ func linkRadio(s *kernel.WifiStation, a *airTime) mesh.Radio {
 type airTime struct {
 	last  kernel.Survey
 	busy  int // percent
+	own   int // percent that we sent
 	known bool
 }
 
@@ -165,12 +166,13 @@ const leastAir = 100 // ms
 // add takes a survey. A channel that has changed, or a driver that begins to
 // count anew, begins anew here too.
 func (a *airTime) add(s kernel.Survey) {
-	same := s.MHz == a.last.MHz && s.TimeMs >= a.last.TimeMs && s.BusyMs >= a.last.BusyMs && a.last.TimeMs != 0
+	same := s.MHz == a.last.MHz && s.TimeMs >= a.last.TimeMs && s.BusyMs >= a.last.BusyMs && s.TxMs >= a.last.TxMs && a.last.TimeMs != 0
 	if !same {
 		*a = airTime{last: s}
 		return
 	}
 	if d := s.TimeMs - a.last.TimeMs; d >= leastAir {
-		*a = airTime{last: s, busy: int(min((s.BusyMs-a.last.BusyMs)*100/d, 100)), known: true} //nolint:gosec // at most 100
+		share := func(ms uint64) int { return int(min(ms*100/d, 100)) } //nolint:gosec // at most 100
+		*a = airTime{last: s, busy: share(s.BusyMs - a.last.BusyMs), own: share(s.TxMs - a.last.TxMs), known: true}
 	}
 }

@@ -50,11 +50,21 @@ type Phy struct {
 
 // Band is a part of the spectrum. Source: enum nl80211_band.
 type Band struct {
-	ID       int // 0: 2.4 GHz, 1: 5 GHz
+	ID       int
 	HT, HT40 bool
 	VHT      bool
 	Channels []Channel
 }
+
+// String returns the usual name of the band.
+func (b *Band) String() string {
+	if b.ID < len(bandNames) {
+		return bandNames[b.ID]
+	}
+	return "band " + strconv.Itoa(b.ID)
+}
+
+var bandNames = [...]string{"2.4 GHz", "5 GHz", "60 GHz", "6 GHz"}
 
 // Channel is 20 MHz of a band, and what the rules of the country allow on it.
 type Channel struct {

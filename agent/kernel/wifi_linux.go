@@ -225,6 +225,20 @@ func (w *Wifi) MeshParams(index int) (m MeshParams, err error) {
 	return parseMeshParams(answers[0])
 }
 
+// Country tells by whose rules a radio is bound: two capital letters; "00"
+// while nobody has said where the radio is, "99" for rules that the driver
+// brings, "98" for what is common to several. Source: include/net/regulatory.h.
+func (w *Wifi) Country(phy int) (code string, err error) {
+	answers, err := w.c.request(unix.NL80211_CMD_GET_REG, 0, putU32(nil, unix.NL80211_ATTR_WIPHY, uint32(phy)))
+	if err == nil && len(answers) != 1 {
+		err = errReply
+	}
+	if err != nil {
+		return "", explainWifi("ask for the regulatory domain", err)
+	}
+	return parseCountry(answers[0])
+}
+
 func ifindex(i int) []byte { return putU32(nil, unix.NL80211_ATTR_IFINDEX, uint32(i)) }
 
 // tell sends a command that has no answer.

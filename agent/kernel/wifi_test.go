@@ -175,6 +175,25 @@ func TestPhysRecorded(t *testing.T) {
 	}
 }
 
+func TestCountry(t *testing.T) {
+	k := newFakeKernel(t)
+	w := k.must()
+	for code, want := range map[string]string{"DE": "DE", "00": "00", "99": "99", "": "", "D": "", "DEU": "", "D\x1b": "", "de": ""} {
+		k.answers[unix.NL80211_CMD_GET_REG] = [][]byte{putString(nil, unix.NL80211_ATTR_REG_ALPHA2, code)}
+		if got, err := w.Country(3); got != want || err != nil {
+			t.Errorf("%q: %q, %v", code, got, err)
+		}
+	}
+	k.answers[unix.NL80211_CMD_GET_REG] = nil
+	if _, err := w.Country(3); err == nil {
+		t.Error("no answer is no error")
+	}
+	k.errno[unix.NL80211_CMD_GET_REG] = unix.EINVAL
+	if _, err := w.Country(3); err == nil || strings.Contains(err.Error(), "channel") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestStationsRecorded(t *testing.T) {
 	k := newFakeKernel(t)
 	rec := recorded(t)

@@ -280,6 +280,21 @@ func parseSurvey(b []byte) (s Survey, inUse bool, err error) {
 	return s, inUse, err
 }
 
+// parseCountry reads a regulatory domain; "" if its code is not one.
+func parseCountry(b []byte) (code string, err error) {
+	err = attrs(b, func(typ uint16, v attr) error {
+		if typ == unix.NL80211_ATTR_REG_ALPHA2 {
+			code = v.text()
+		}
+		return nil
+	})
+	letter := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' }
+	if len(code) != 2 || !letter(code[0]) || !letter(code[1]) {
+		code = ""
+	}
+	return code, err
+}
+
 func parseMeshParams(b []byte) (m MeshParams, err error) {
 	err = attrs(b, func(typ uint16, v attr) error {
 		if typ != unix.NL80211_ATTR_MESH_CONFIG {

@@ -50,8 +50,8 @@ func (m *Mesh) linkCost(h *HardNeigh) uint16 {
 		}
 	}
 	c := uint64(costUnit) / uint64(rate)
-	if h.radio != nil && h.radio.Busy > 0 {
-		c = c * 100 / uint64(100-min(h.radio.Busy, costBusy))
+	if r := h.radio; r != nil && r.Busy > r.Own { // what we send ourselves would chase us away
+		c = c * 100 / uint64(100-min(r.Busy-r.Own, costBusy))
 	}
 	if o := m.originator(h.MAC); guess && o != nil && m.cfg.Algo == BatmanIV {
 		if w := o.way(h.MAC, hi); w != nil {

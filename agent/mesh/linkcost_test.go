@@ -37,6 +37,13 @@ func TestLinkCost(t *testing.T) {
 		if got := m.linkCost(h); got != c.want {
 			t.Errorf("%s: %d µs, want %d", c.name, got, c.want)
 		}
+		// What we send ourselves is no reason to go elsewhere.
+		if c.busy == 50 {
+			h.radio.Busy, h.radio.Own = 80, 30
+			if got := m.linkCost(h); got != c.want {
+				t.Errorf("%s, 30 %% of the time by us: %d µs, want %d", c.name, got, c.want)
+			}
+		}
 	}
 }
 

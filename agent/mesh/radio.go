@@ -21,6 +21,7 @@ type Radio struct {
 	Failed     uint32     `json:"tx_failed"`           // since then
 	InactiveMs uint32     `json:"inactive_ms"`         // since it was heard
 	Busy       int        `json:"channel_busy"`        // percent of the time that the channel is in use; -1: unknown
+	Own        int        `json:"channel_own"`         // percent of the time that this radio sends itself, as far as the driver tells
 }
 
 // throughput is what the link carries, in units of 100 kbit/s: what rate

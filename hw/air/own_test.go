@@ -288,6 +288,15 @@ func ownCountry(w *World) {
 	w.run("iw", "reg", "set", "DE")
 	took := w.Reach("country set", heal, st...)
 	w.Notef("the country set: all pairs ping after %.1f s", took.Seconds())
+	var s admin.WifiStatus
+	if err := st[0].Call("wifi", nil, &s); err != nil || len(s.Radios) != 1 || s.Radios[0].Country != "DE" {
+		w.Errorf("%v, %+v", err, s)
+	} else if l := s.Radios[0].Limits; len(l) < 3 || *l[0] != (admin.WifiLimit{Band: "2.4 GHz", First: 1, Last: 13, Power: 20}) || l[1].Rule != "disabled" {
+		w.Errorf("what is allowed: %+v", l)
+	}
+	var text strings.Builder
+	admin.WriteWifi(&text, s)
+	w.Logf("%s", &text)
 	if took > 10*time.Second { // the next attempt would be after 15 s
 		w.Errorf("the kernel's news does not make the agents try again")
 	}
