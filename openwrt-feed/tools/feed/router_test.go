@@ -61,6 +61,7 @@ var tools = []installer{
 }
 
 const network = "config interface 'lan'\n\toption device 'br-lan'\n"
+const wireless = "config wifi-device 'radio0'\n\toption type 'mac80211'\n\nconfig wifi-iface 'default_radio0'\n\toption device 'radio0'\n\nconfig wifi-device 'radio1'\n"
 const firewall = "config defaults\n\toption input 'ACCEPT'\n\nconfig zone 'lan'\n\toption name 'lan'\n"
 
 func newRouter(t *testing.T, tool installer) *router {
@@ -88,12 +89,14 @@ func newRouter(t *testing.T, tool installer) *router {
 	r.write("/etc/shadow", "root:::0:99999:7:::\n", 0o600)
 	r.write("/etc/config/network", network, 0o644)
 	r.write("/etc/config/firewall", firewall, 0o644)
+	r.write("/etc/config/wireless", wireless, 0o644)
 	r.write("/var/run/fw4.state", "", 0o644)
 	for name, text := range map[string]string{
 		"/bin/logger":          "shift 4; echo \"$@\" >>/tmp/log",
 		"/bin/killall":         "echo killall \"$@\" >>/tmp/events",
 		"/bin/pidof":           "[ -f /tmp/procd/$1.pid ] && kill -0 $(cat /tmp/procd/$1.pid)",
 		"/etc/init.d/firewall": "echo firewall \"$@\" >>/tmp/events",
+		"/sbin/wifi":           "echo wifi \"$@\" >>/tmp/events",
 		"/etc/init.d/rpcd":     "echo rpcd \"$@\" >>/tmp/events",
 	} {
 		r.write(name, "#!/bin/sh\n"+text+"\n", 0o755)

@@ -75,6 +75,11 @@ func TestInstallAndRemove(t *testing.T) {
 		if !strings.HasPrefix(fw, firewall) || !strings.Contains(fw, "option input 'REJECT'") || strings.Count(fw, "meshagent_") != 3 {
 			t.Error(fw)
 		}
+		w := r.text("/etc/config/wireless")
+		if !strings.HasPrefix(w, wireless) || strings.Count(w, "option disabled '1'") != 2 || strings.Count(w, "option mesh_fwding '0'") != 2 ||
+			!strings.Contains(w, "config wifi-iface 'meshagent_radio1'\n\toption device 'radio1'\n\toption mode 'mesh'\n") {
+			t.Error(w)
+		}
 		if !r.exists("/etc/rc.d/S90meshagent") || r.exists("/etc/uci-defaults/80_meshagent") {
 			t.Error("not enabled, or set up again at each boot")
 		}
@@ -92,7 +97,7 @@ func TestInstallAndRemove(t *testing.T) {
 		}
 		slices.Sort(there)
 		if want := []string{
-			"/etc/capabilities/meshagent.json", "/etc/config/firewall", "/etc/config/meshagent", "/etc/group", "/etc/init.d/meshagent",
+			"/etc/capabilities/meshagent.json", "/etc/config/firewall", "/etc/config/meshagent", "/etc/config/wireless", "/etc/group", "/etc/init.d/meshagent",
 			"/etc/meshagent/.set-up", "/etc/meshagent/key", "/etc/passwd", "/etc/rc.d/S90meshagent", "/lib/upgrade/keep.d/meshagent",
 			"/usr/bin/meshagent", "/usr/libexec/meshagent-setup", "/usr/share/acl.d/meshagent.json", "/usr/share/rpcd/acl.d/meshagent.json",
 		}; !slices.Equal(there, want) {
@@ -100,7 +105,7 @@ func TestInstallAndRemove(t *testing.T) {
 		}
 
 		r.remove(false)
-		if e := r.events("end 0.1.0"); !strings.Contains(e, "stop meshagent") {
+		if e := r.events("end 0.1.0"); !strings.Contains(e, "stop meshagent") || strings.Contains(e, "wifi") {
 			t.Error(e)
 		}
 		after := r.snapshot()
@@ -120,6 +125,31 @@ func TestInstallAndRemove(t *testing.T) {
 		if want := []string{"/etc/config/meshagent", "/etc/meshagent/key"}; !slices.Equal(left, want) {
 			t.Errorf("left: %v; expected %v\nfirewall:\n%s", left, want, r.text("/etc/config/firewall"))
 		}
+	})
+}
+
+// A radio that the operator has switched on is switched off with the package,
+// and one without Wi-Fi is no error.
+func TestWifiInUse(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *router, v1, _ *pack.Package) {
+		r.install(v1)
+		r.events("start 0.1.0")
+		before, after, _ := strings.Cut(r.text("/etc/config/wireless"), "option disabled '1'")
+		r.write("/etc/config/wireless", before+"option disabled '0'"+after, 0o644)
+		r.remove(false)
+		if e := r.events("end 0.1.0"); strings.Count(e, "wifi reload") != 1 {
+			t.Error(e)
+		}
+		if got := r.text("/etc/config/wireless"); got != wireless {
+			t.Error(got)
+		}
+		r.must(os.Remove(filepath.Join(r.root, "/etc/config/wireless")))
+		r.install(v1)
+		r.events("start 0.1.0")
+		if r.exists("/etc/config/wireless") {
+			t.Error("a router without Wi-Fi gets a configuration for it")
+		}
+		r.remove(false)
 	})
 }
 
