@@ -120,7 +120,7 @@ func countryText(code string) string {
 		return ""
 	case "00":
 		return "; country not set"
-	case "98", "99":
+	case "99":
 		return "; country of the driver"
 	}
 	return "; country " + code

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -32,13 +31,6 @@ func TestOwnMTU(t *testing.T)     { play(t, "own-mtu") }
 func TestOwnCountry(t *testing.T) { play(t, "own-country") }
 func TestOwnRenamed(t *testing.T) { play(t, "own-renamed") }
 
-func TestOwnSupplicant(t *testing.T) {
-	if _, err := exec.LookPath("wpa_supplicant"); err != nil {
-		t.Skip("there is no wpa_supplicant")
-	}
-	play(t, "own-supplicant")
-}
-
 func init() {
 	scenarios["own-mesh"] = ownMesh
 	scenarios["own-ibss"] = ownIBSS
@@ -51,7 +43,6 @@ func init() {
 	scenarios["own-two"] = ownTwo
 	scenarios["own-country"] = ownCountry
 	scenarios["own-mtu"] = ownMTU
-	scenarios["own-supplicant"] = ownSupplicant
 }
 
 // ownDev is the interface that an agent makes.
@@ -357,60 +348,4 @@ func ownTwo(w *World) {
 	w.Medium.Link(second, st[2].Radio, Good)
 	w.StartAll(st...)
 	w.Reach("over both radios", reach, st...)
-}
-
-// ownSupplicant: wpa_supplicant encrypts the air (802.11s with SAE). The agent
-// waits for it, uses what it has joined, and leaves it alone.
-func ownSupplicant(w *World) {
-	st := []*Station{w.Station("n1", RadioSpec{}), w.Station("n2", RadioSpec{})}
-	own(st, "device", firstDev)
-	w.Line(Good, st...)
-	for _, s := range st {
-		s.Radio.Dev = firstDev
-	}
-	// A socket shows the agent that somebody manages the interface. All stations
-	// see the same folder, so only one of them has a socket.
-	cli := supplicant(w, st[0], "ctrl_interface=/var/run/wpa_supplicant", "disabled=1")
-	supplicant(w, st[1], "", "disabled=0")
-	if !rig.Until(20*time.Second, 200*time.Millisecond, func() bool {
-		return strings.Contains(w.Output(st[1].Node, "iw", "dev", firstDev, "info"), "channel 1 ")
-	}) {
-		w.Fatalf("wpa_supplicant does not join")
-	}
-	w.StartAll(st...)
-	w.trouble(st[0], firstDev+" is managed by wpa_supplicant")
-	w.works(st[1], "joined by others")
-	if _, ok := w.WaitPing(st[0], st[1], 3*time.Second); ok {
-		w.Errorf("n1 reaches n2 before it has joined")
-	}
-	cli("enable_network", "0")
-	took := w.Reach("joined by wpa_supplicant", heal, st...)
-	w.Notef("the air encrypted by wpa_supplicant: all pairs ping %.1f s after it was told to join", took.Seconds())
-	w.works(st[0], "joined by others")
-	if out := w.Output(st[0].Node, "iw", "dev", firstDev, "station", "dump"); !strings.Contains(out, "ESTAB") || !strings.Contains(out, "MFP:\t\tyes") {
-		w.Errorf("the peering is not encrypted: %s", out)
-	}
-	for _, s := range st {
-		if err := s.Proc.Stop(); err != nil {
-			w.Errorf("%s: %v", s.Node.Name, err)
-		}
-		if out := w.Output(s.Node, "iw", "dev", firstDev, "info"); !strings.Contains(out, "channel 1 ") {
-			w.Errorf("%s left the mesh of wpa_supplicant: %s", s.Node.Name, out)
-		}
-	}
-}
-
-// supplicant starts a wpa_supplicant for the first interface of a station, and
-// returns its wpa_cli.
-func supplicant(w *World, s *Station, global, network string) func(args ...string) {
-	conf := "/run/" + s.Node.Name + "-supplicant.conf"
-	text := global + "\nnetwork={\n mode=5\n ssid=\"our-street\"\n key_mgmt=SAE\n sae_password=\"open sesame\"\n frequency=2412\n ieee80211w=2\n mesh_fwding=0\n " + network + "\n}\n"
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		w.Fatalf("%v", err)
-	}
-	n := s.Node.NS
-	w.run("ip", "netns", "exec", n, "wpa_supplicant", "-B", "-Dnl80211", "-i"+firstDev, "-c"+conf)
-	return func(args ...string) {
-		w.run("ip", append([]string{"netns", "exec", n, "wpa_cli", "-s", "/run", "-i", firstDev}, args...)...)
-	}
 }
