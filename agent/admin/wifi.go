@@ -41,9 +41,7 @@ type WifiLimit struct {
 	First int    `json:"first"` // channels
 	Last  int    `json:"last"`
 	Power int    `json:"max_power,omitempty"` // dBm
-	// Rule, in iw's words: "disabled"; "no IR": only where another speaks
-	// first; "radar": only after listening for it. Empty: free.
-	Rule string `json:"rule,omitempty"`
+	Rule  string `json:"rule,omitempty"`      // kernel.Channel.Rule
 }
 
 // WifiIface is an interface of a radio.

@@ -62,20 +62,16 @@ func limits(bands []*kernel.Band) (list []*admin.WifiLimit) {
 	for _, b := range bands {
 		mhz := 0 // of the channel before
 		for _, c := range b.Channels {
-			l := &admin.WifiLimit{Band: b.String(), First: kernel.MHzChannel(c.MHz), Power: c.PowerMBm / 100}
-			switch {
-			case l.First == 0:
+			n := kernel.MHzChannel(c.MHz)
+			if n == 0 {
 				continue
-			case c.Disabled:
-				l.Rule, l.Power = "disabled", 0
-			case c.Radar:
-				l.Rule = "radar"
-			case c.NoIR:
-				l.Rule = "no IR"
 			}
-			l.Last = l.First
+			l := &admin.WifiLimit{Band: b.String(), First: n, Last: n, Power: c.PowerMBm / 100, Rule: c.Rule()}
+			if c.Disabled {
+				l.Power = 0
+			}
 			if last := len(list) - 1; mhz != 0 && c.MHz-mhz <= 20 && list[last].Power == l.Power && list[last].Rule == l.Rule {
-				list[last].Last = l.Last
+				list[last].Last = n
 			} else {
 				list = append(list, l)
 			}

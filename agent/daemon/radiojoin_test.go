@@ -195,7 +195,9 @@ func TestRadioOfOthers(t *testing.T) {
 	r.did(t) // nothing at all
 }
 
-func TestIdleRadioIsTaken(t *testing.T) {
+// takenRadio is a section whose device lay idle, and has been taken.
+func takenRadio(t *testing.T) (*radioRig, *fakeIface) {
+	t.Helper()
 	c := section(config.Radio{MeshID: "street"})
 	c.Device = "wlan0"
 	r := newRadioRig(t, c, radio0)
@@ -203,6 +205,11 @@ func TestIdleRadioIsTaken(t *testing.T) {
 	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
+	return r, f
+}
+
+func TestIdleRadioIsTaken(t *testing.T) {
+	r, f := takenRadio(t)
 	if f.Type != mp || !r.h.radio.taken || !f.up {
 		t.Errorf("interface %+v, state %+v", f, r.h.radio)
 	}
@@ -215,13 +222,7 @@ func TestTakenRadioIsGivenUp(t *testing.T) {
 	old := kernel.ManagerDirs
 	kernel.ManagerDirs = []string{filepath.Join(t.TempDir(), "wpa_supplicant")}
 	t.Cleanup(func() { kernel.ManagerDirs = old })
-	c := section(config.Radio{MeshID: "street"})
-	c.Device = "wlan0"
-	r := newRadioRig(t, c, radio0)
-	f := r.add("wlan0", 0, sta, true)
-	if err := r.check(); err != nil {
-		t.Fatal(err)
-	}
+	r, f := takenRadio(t)
 	r.did(t, "type mesh point wlan0", "join street wlan0")
 	if err := os.Mkdir(kernel.ManagerDirs[0], 0o700); err != nil {
 		t.Fatal(err)

@@ -260,8 +260,23 @@ func (p *Phy) usable() (s string) {
 	return strings.TrimSpace(s)
 }
 
+// Rule says, in iw's words, why a network may not be begun on the channel:
+// "disabled"; "radar": only after listening for it; "no IR": only where another
+// speaks first. Empty: it may.
+func (c Channel) Rule() string {
+	switch {
+	case c.Disabled:
+		return "disabled"
+	case c.Radar:
+		return "radar"
+	case c.NoIR:
+		return "no IR"
+	}
+	return ""
+}
+
 // Free reports whether a network may be begun on the channel.
-func (c Channel) Free() bool { return !c.Disabled && !c.NoIR && !c.Radar }
+func (c Channel) Free() bool { return c.Rule() == "" }
 
 // WifiIface is an interface of a radio.
 type WifiIface struct {

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -46,6 +45,18 @@ func (w *Wifi) each(what string, cmd uint8, args []byte, f func(b []byte) error)
 	return nil
 }
 
+// one asks for what is one answer.
+func (w *Wifi) one(cmd uint8, args []byte) ([]byte, error) {
+	answers, err := w.c.request(cmd, 0, args)
+	if err == nil && len(answers) != 1 {
+		err = errReply
+	}
+	if err != nil {
+		return nil, err
+	}
+	return answers[0], nil
+}
+
 // Phys lists the radios.
 func (w *Wifi) Phys() ([]*Phy, error) {
 	var l phyList
@@ -75,12 +86,9 @@ func (w *Wifi) AddIface(phy int, name string, t IfType, mac [6]byte) (f *WifiIfa
 	if mac != [6]byte{} {
 		args = putAttr(args, unix.NL80211_ATTR_MAC, mac[:])
 	}
-	answers, err := w.c.request(unix.NL80211_CMD_NEW_INTERFACE, 0, args)
-	if err == nil && len(answers) != 1 {
-		err = errReply
-	}
+	b, err := w.one(unix.NL80211_CMD_NEW_INTERFACE, args)
 	if err == nil {
-		f, err = parseWifiIface(answers[0])
+		f, err = parseWifiIface(b)
 	}
 	if err != nil {
 		return nil, explainWifi("make the interface "+name, err)
@@ -128,7 +136,16 @@ func (w *Wifi) JoinMesh(index int, c *Cell) error {
 	args := putAttr(ifindex(index), unix.NL80211_ATTR_MESH_ID, []byte(c.ID))
 	args = putU32(args, unix.NL80211_ATTR_BEACON_INTERVAL, beaconInterval)
 	args = putNested(c.channel(args), unix.NL80211_ATTR_MESH_CONFIG, conf)
-	return w.tell(joining+"mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
+	return w.join("mesh "+c.ID, unix.NL80211_CMD_JOIN_MESH, args)
+}
+
+// join asks for a channel, which is then what the kernel finds wrong.
+func (w *Wifi) join(what string, cmd uint8, args []byte) error {
+	err := w.tell("join the "+what, cmd, args)
+	if errors.Is(err, unix.EINVAL) {
+		err = fmt.Errorf("%w: the driver or the regulatory domain does not allow this channel or width", err)
+	}
+	return err
 }
 
 // LeaveMesh leaves it.
@@ -145,7 +162,7 @@ func (w *Wifi) JoinIBSS(index int, c *Cell) error {
 	if c.BasicRates != nil {
 		args = putAttr(args, unix.NL80211_ATTR_BSS_BASIC_RATES, c.BasicRates)
 	}
-	return w.tell(joining+"cell "+c.ID, unix.NL80211_CMD_JOIN_IBSS, args)
+	return w.join("cell "+c.ID, unix.NL80211_CMD_JOIN_IBSS, args)
 }
 
 // LeaveIBSS leaves it.
@@ -187,14 +204,11 @@ func (w *Wifi) Stations(index, limit int) (list []*WifiStation, err error) {
 
 // Station asks for one station; unix.ENOENT if it is not there.
 func (w *Wifi) Station(index int, mac [6]byte) (s *WifiStation, err error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_STATION, 0, putAttr(ifindex(index), unix.NL80211_ATTR_MAC, mac[:]))
-	if err == nil && len(answers) != 1 {
-		err = errReply
-	}
+	b, err := w.one(unix.NL80211_CMD_GET_STATION, putAttr(ifindex(index), unix.NL80211_ATTR_MAC, mac[:]))
 	if err != nil {
 		return nil, explainWifi("ask for a station", err)
 	}
-	return parseStation(answers[0])
+	return parseStation(b)
 }
 
 // Survey tells of the channel that an interface is on. Drivers that know
@@ -215,28 +229,22 @@ func (w *Wifi) Survey(index int) (used Survey, err error) {
 
 // MeshParams asks for the parameters of a mesh point.
 func (w *Wifi) MeshParams(index int) (m MeshParams, err error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_MESH_CONFIG, 0, ifindex(index))
-	if err == nil && len(answers) != 1 {
-		err = errReply
-	}
+	b, err := w.one(unix.NL80211_CMD_GET_MESH_CONFIG, ifindex(index))
 	if err != nil {
 		return m, explainWifi("ask for mesh parameters", err)
 	}
-	return parseMeshParams(answers[0])
+	return parseMeshParams(b)
 }
 
 // Country tells by whose rules a radio is bound: two capital letters; "00"
 // while nobody has said where the radio is, "99" for rules that the driver
 // brings, "98" for what is common to several. Source: include/net/regulatory.h.
 func (w *Wifi) Country(phy int) (code string, err error) {
-	answers, err := w.c.request(unix.NL80211_CMD_GET_REG, 0, putU32(nil, unix.NL80211_ATTR_WIPHY, uint32(phy)))
-	if err == nil && len(answers) != 1 {
-		err = errReply
-	}
+	b, err := w.one(unix.NL80211_CMD_GET_REG, putU32(nil, unix.NL80211_ATTR_WIPHY, uint32(phy)))
 	if err != nil {
 		return "", explainWifi("ask for the regulatory domain", err)
 	}
-	return parseCountry(answers[0])
+	return parseCountry(b)
 }
 
 func ifindex(i int) []byte { return putU32(nil, unix.NL80211_ATTR_IFINDEX, uint32(i)) }
@@ -253,7 +261,7 @@ func (w *Wifi) tell(what string, cmd uint8, args []byte) error {
 // it.
 func explainWifi(what string, err error) error {
 	for _, h := range wifiHints {
-		if errors.Is(err, h.err) && (h.err != unix.EINVAL || strings.HasPrefix(what, joining)) {
+		if errors.Is(err, h.err) {
 			return fmt.Errorf("%s: %w: %s", what, err, h.text)
 		}
 	}
@@ -272,11 +280,7 @@ var wifiHints = [...]struct {
 	{unix.EALREADY, "it is in a network already"},
 	{unix.ENFILE, nameTaken},
 	{unix.EEXIST, nameTaken},
-	{unix.EINVAL, "the driver or the regulatory domain does not allow this channel or width"},
 }
-
-// joining begins what was tried when a channel was asked for.
-const joining = "join the "
 
 const nameTaken = "an interface of that name is there already"
 

@@ -507,7 +507,8 @@ func fuzzWifi(b []byte) string {
 	e, ok := parseWifiEvent(b)
 	c := genlConn{}
 	e5 := c.learn(b)
-	return out + fmt.Sprint(f, s, v, in, m, e, ok, e1, e2, e3, e4, e5)
+	code, e6 := parseCountry(b)
+	return out + fmt.Sprint(f, s, v, in, m, e, ok, code, e1, e2, e3, e4, e5, e6)
 }
 
 // FuzzWifi: no answer may crash us or make us keep more than the bounds.
@@ -518,6 +519,7 @@ func FuzzWifi(f *testing.F) {
 		}
 	}
 	f.Add([]byte{})
+	f.Add(putString(nil, unix.NL80211_ATTR_REG_ALPHA2, "DE"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if a, again := fuzzWifi(b), fuzzWifi(slices.Clone(b)); a != again {
 			t.Errorf("two answers for one input: %s and %s", a, again)
