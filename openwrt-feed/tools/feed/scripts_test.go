@@ -143,6 +143,15 @@ func TestWifiInUse(t *testing.T) {
 		if got := r.text("/etc/config/wireless"); got != wireless {
 			t.Error(got)
 		}
+		// The section of a radio that is gone goes as well.
+		r.install(v1)
+		r.events("start 0.1.0")
+		r.write("/etc/config/wireless", strings.Replace(r.text("/etc/config/wireless"), "config wifi-device 'radio1'\n", "", 1), 0o644)
+		r.remove(false)
+		if got := r.text("/etc/config/wireless"); strings.Contains(got, "meshagent") {
+			t.Error(got)
+		}
+		r.events("end 0.1.0")
 		r.must(os.Remove(filepath.Join(r.root, "/etc/config/wireless")))
 		r.install(v1)
 		r.events("start 0.1.0")
