@@ -51,6 +51,8 @@ NETNS        = $(shell grep -rl --include='*_test.go' '^//go:build netns' agent 
 system       = @if test -x $(OUT)/gotestsum || GOBIN=$(CURDIR)/$(OUT) $(GO) install $(GOTESTSUM); then \
   $(OUT)/gotestsum --format $(1) --rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-run-root-test --packages='$(2)' -- $(3); \
   else echo "no $(GOTESTSUM) here: what fails is not run again"; $(GO) test $(3) $(2); fi
+# a demo that fails is run once more, like other tests with real processes
+demo-check   = $(MAKE) --no-print-directory demo $(1) ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo $(1) ARGS=--check; }
 
 # how tests in guest kernels are run: static, since a guest has no libraries
 GUEST        = -tags guest -count=1 -timeout 35m -ldflags '-s -w' \
@@ -84,10 +86,10 @@ deps: ## write docs/deps.txt anew
 unit: ## unit tests with the race detector
 	$(GO) test -race -shuffle=on -timeout 20m ./...
 test: needs check unit check-packages netns ## everything that must pass before a change goes in
-	$(MAKE) --no-print-directory demo ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo ARGS=--check; }
-	$(MAKE) --no-print-directory demo SPINE=1 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo SPINE=1 ARGS=--check; }
-	$(MAKE) --no-print-directory demo MESH=1 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo MESH=1 ARGS=--check; }
-	$(MAKE) --no-print-directory demo CHAIN=8 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo CHAIN=8 ARGS=--check; }
+	$(call demo-check,)
+	$(call demo-check,SPINE=1)
+	$(call demo-check,MESH=1)
+	$(call demo-check,CHAIN=8)
 netns: needs build ## tests between network namespaces; interop too if CJDROUTE names a cjdroute
 	$(call system,standard-quiet,$(NETNS),-tags netns -count=1 -p 1 -parallel 4 -timeout 20m -exec '$(SUDO) env MESHAGENT=$(CURDIR)/$(OUT)/meshagent CJDROUTE=$(CJDROUTE) ROUTESERVER=$(ROUTESERVER)')
 check-guest: build ## our mesh against the kernel's batman-adv, in emulated machines, then check-air, check-board and big-endian unit tests; kernels go to ~/.cache/meshagent
@@ -97,7 +99,7 @@ check-guest: build ## our mesh against the kernel's batman-adv, in emulated mach
 check-air: build ## agents on simulated radios, in a kernel with virtual time that is built once (ten minutes of processor time) into ~/.cache/meshagent
 	@$(SUDO) hw/needs.sh ip ping wpa_supplicant $(AIR_NEEDS)
 	$(call system,standard-verbose,./hw/air,$(GUEST) $(ARGS))
-	$(if $(ARGS),,$(MAKE) --no-print-directory demo WIFI=1 ARGS=--check || { echo "once more:"; $(MAKE) --no-print-directory demo WIFI=1 ARGS=--check; })
+	$(if $(ARGS),,$(call demo-check,WIFI=1))
 check-board: export BOARDS := $(BOARDS)
 check-board: export PROGRAMS = $(CURDIR)/$(OUT)/cross
 check-board: $(BOARDS:%=$(OUT)/cross/meshagent-linux-%) ## agents on emulated router boards, big-endian MIPS or those of BOARDS; kernels are built once (ten minutes of processor time each) into ~/.cache/meshagent
