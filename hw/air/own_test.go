@@ -300,8 +300,9 @@ func ownCountry(w *World) {
 }
 
 // regulatoryDB is a data base that allows 2400 to 2483.5 MHz in both countries,
-// and 5150 to 5250 MHz in DE only. Source: net/wireless/reg.c, struct fwdb_header and what follows
-// it; all pointers count 4 bytes, frequencies are in kHz.
+// and 5150 to 5250 MHz in DE only. Source: net/wireless/reg.c, struct
+// fwdb_header and what follows it; all pointers count 4 bytes, frequencies are
+// in kHz.
 func regulatoryDB() []byte {
 	b := append([]byte("RGDB"), 0, 0, 0, 20) // version
 	b = append(b, 'D', 'E', 0, 5, 'C', 'H', 0, 7, 0, 0, 0, 0)

@@ -21,7 +21,7 @@ func TestOwnSupplicantIBSS(t *testing.T) { playSupplicant(t, "own-supplicant-ibs
 
 func playSupplicant(t *testing.T, name string) {
 	if _, err := exec.LookPath("wpa_supplicant"); err != nil {
-		t.Skip("there is no wpa_supplicant")
+		t.Fatal("needs wpa_supplicant; make check-air installs it")
 	}
 	play(t, name)
 }
